@@ -1,0 +1,57 @@
+# Every target sets up what it needs. `make` alone lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CONCEPT ?= doctor
+RECIPE ?= laion400m
+PROBE_ARGS ?=
+
+# img2dataset imports albumentations, which would look for updates on the network.
+export NO_ALBUMENTATIONS_UPDATE := 1
+# The checkpoint is small: more threads than cores slow it down.
+export TOKENIZERS_PARALLELISM := false
+
+.PHONY: help setup probe test check bench goldens notebooks demo-data clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.ready ## create .venv with the pinned dependencies
+
+$(VENV)/.ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else "laion-probe needs Python 3.11 to 3.13; set PYTHON=python3.12, say")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+probe: setup ## report on a concept in the demo data: make probe CONCEPT=doctor [RECIPE=laion5b-en]
+	$(BIN)/laion-probe probe "$(CONCEPT)" --recipe "$(RECIPE)" $(PROBE_ARGS)
+
+test: setup ## run all tests
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: setup ## formatting, lint, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup ## measure and write docs/benchmarks.md
+	$(BIN)/python -m tools.bench
+
+goldens: setup ## rewrite tests/goldens from what the code computes now; read the diff
+	$(BIN)/python -m tools.goldens
+
+notebooks: setup ## execute the notebooks in place
+	$(BIN)/python -m tools.notebooks
+
+demo-data: setup ## rebuild data/demo from public packages (trains the checkpoint: about an hour)
+	$(BIN)/python -m tools.demo_data
+
+clean: ## remove runs and caches, keep .venv
+	rm -rf runs .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

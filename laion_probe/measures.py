@@ -1,0 +1,62 @@
+"""Measures: what is computed once a row, so that many steps can decide on it cheaply."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+import ftfy
+import mmh3
+import numpy as np
+import regex
+from numpy.typing import NDArray
+
+__all__ = ["clean_text", "domain", "row_key", "words"]
+
+# ftfy leaves such text as it is (tested against ftfy itself); most English captions are such.
+_PLAIN = regex.compile(r"[ -%'-~]*")
+_WORD = regex.compile(r"[\p{L}\p{N}\p{M}]+(?:['’][\p{L}\p{N}\p{M}]+)*")
+
+
+def clean_text(text: str) -> str:
+    r"""The crawler's cleaning: ftfy, newline to space, strip.
+
+    >>> clean_text(" caf\u00c3\u00a9 &amp; bar\n")
+    'café & bar'
+    """
+    if _PLAIN.fullmatch(text):
+        return text.strip()
+    return ftfy.fix_text(text).replace("\n", " ").strip()
+
+
+def domain(url: str) -> str:
+    """The host of a URL in lower case; '' where there is none.
+
+    >>> domain("https://Img.Example/a.jpg")
+    'img.example'
+    """
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
+def row_key(parts: Sequence[str]) -> int:
+    """64-bit key of a row as in LAION's ``hash`` column: mmh3.hash64 of the parts joined."""
+    return int(mmh3.hash64("".join(parts).encode("utf-8", "surrogatepass"))[0])
+
+
+def row_keys(columns: Sequence[Sequence[str]]) -> NDArray[np.int64]:
+    """`row_key` of every row; ``columns`` are equally long."""
+    return np.array([row_key(parts) for parts in zip(*columns, strict=True)], dtype=np.int64)
+
+
+def words(text: str) -> list[str]:
+    """Words in lower case: runs of letters, marks and digits of any script, apostrophes inside.
+
+    Scripts without spaces (Chinese, Japanese, Thai) are not segmented.
+
+    >>> words("A doctor's desk, 2 pens")
+    ['a', "doctor's", 'desk', '2', 'pens']
+    """
+    return list(_WORD.findall(text.lower()))

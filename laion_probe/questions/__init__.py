@@ -1,0 +1,1 @@
+"""Questions: each one takes a config and answers with a result."""

@@ -1,0 +1,238 @@
+"""The pool of rows with pictures, and which of them are about the concept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from laion_probe.config import ProbeConfig
+from laion_probe.embed import decode
+from laion_probe.errors import ConfigError
+from laion_probe.index import similarities
+from laion_probe.language import make_detector
+from laion_probe.neighbourhood import (
+    MIN_NAMED,
+    Threshold,
+    choose_threshold,
+    keywords,
+    mean_direction,
+    names_concept,
+    prompts,
+)
+from laion_probe.pictures import PictureFile
+from laion_probe.questions.gallery import seeded_sample
+from laion_probe.questions.inputs import Inputs, Progress, embed_parts
+from laion_probe.results import ConceptResult
+from laion_probe.scan import Scan
+from laion_probe.shards import Unit, read_unit
+
+__all__ = ["Concept", "Pool", "build_pool", "find_concept"]
+
+_OWN_CAPTIONS = 500
+_BINS = 40
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Pool:
+    """All rows of the input, and those whose picture could be read.
+
+    ``rows``: ``unit``, ``row``, ``url``, ``text``, ``punsafe``, ``language``, ``removed_at``,
+    ``named`` (the caption names the concept). ``pictured`` is the subset with a picture,
+    row-aligned with ``vectors`` and ``files``; ``sampled`` is its share of all rows. ``attempted``
+    counts rows whose picture was asked for, ``failed`` by reason those that did not come.
+    """
+
+    rows: pl.DataFrame
+    pictured: pl.DataFrame
+    vectors: Floats
+    files: tuple[PictureFile, ...]
+    attempted: int
+    failed: dict[str, int]
+
+    @property
+    def sampled(self) -> float:
+        """Share of rows with a readable picture."""
+        return len(self.pictured) / len(self.rows) if len(self.rows) else 0.0
+
+
+@dataclass(frozen=True)
+class Concept:
+    """What was found for the concept; ``near`` and ``similarity`` align with ``pool.pictured``."""
+
+    result: ConceptResult
+    near: NDArray[np.bool_]
+    similarity: Floats
+    query: Floats | None
+
+
+def build_pool(
+    inputs: Inputs, config: ProbeConfig, units: Sequence[Unit], scan: Scan, progress: Progress
+) -> Pool:
+    """Join scanned rows with captions and pictures (by URL)."""
+    columns = ["row", "url", "text", "punsafe"]
+    captions = [read_unit(u).select(columns) for u in units]
+    rows = pl.concat(captions).with_columns(
+        scan.rows["unit"],
+        scan.rows["language"],
+        pl.Series("removed_at", scan.removed_at),
+    )
+    rows = rows.with_columns(names_concept(rows["text"], keywords(config.concept)).alias("named"))
+    if inputs.downloads is None:
+        empty = np.zeros((0, 1), dtype=np.float32)
+        return Pool(rows, rows.clear(), empty, (), 0, {})
+    parts = inputs.downloads.parts
+    vectors = embed_parts(inputs, parts, "pictures", progress, config.embeddings)
+    files = [file for part in parts for file in part.files]
+    readable = pl.DataFrame({"url": vectors.rows["url"], "picture": np.arange(len(files))}).filter(
+        vectors.rows["error"] == ""
+    )
+    first = readable.unique("url", keep="first", maintain_order=True)
+    joined = rows.join(first, on="url", how="left", maintain_order="left")
+    pictured = joined.filter(pl.col("picture").is_not_null())
+    if len(pictured) == 0:
+        raise ConfigError(
+            f"none of the {len(files)} pictures in {config.images} belongs to a row of the shards "
+            "(compared by URL); give the images that were downloaded from these shards"
+        )
+    chosen = pictured["picture"].to_numpy()
+    attempts = inputs.downloads.attempts
+    tried = rows.select("url").join(attempts.unique("url", keep="first"), on="url", how="inner")
+    failed = tried.filter(pl.col("status") != "success")["status"].value_counts(sort=True)
+    reasons = {
+        str(k): int(v) for k, v in failed.sort("count", "status", descending=True).iter_rows()
+    }
+    undecodable = len(vectors.rows) - len(readable)
+    if undecodable:
+        reasons["cannot be decoded"] = undecodable
+    return Pool(
+        rows,
+        pictured.drop("picture"),
+        vectors.image[chosen],
+        tuple(files[i] for i in chosen),
+        len(tried),
+        reasons,
+    )
+
+
+def find_concept(inputs: Inputs, config: ProbeConfig, pool: Pool) -> Concept:
+    """Place the concept among the pictures: prompts or examples, similarity, threshold."""
+    wanted = keywords(config.concept)
+    texts = prompts(config.concept)
+    named = pool.pictured["named"].to_numpy()
+    nothing = np.zeros(len(pool.pictured), dtype=np.float32)
+    n_keyword_rows = int(pool.rows["named"].sum())
+    if inputs.embedder is None or len(pool.pictured) == 0:
+        status = "no pictures"
+        threshold = Threshold(None, "there are no pictures to compare with the concept")
+        answer = (
+            "No pictures were given, so nothing can be embedded and no composition is measured: "
+            f"{n_keyword_rows} of {len(pool.rows)} captions name “{config.concept}”."
+        )
+        similarity, query = nothing, None
+        near = np.zeros(len(named), dtype=bool)
+    else:
+        query = _query(inputs, texts)
+        similarity = similarities(pool.vectors, query)
+        threshold, reason = _threshold(inputs, config, pool, similarity)
+        near = (
+            similarity >= threshold.value
+            if threshold.value is not None
+            else np.zeros(len(named), dtype=bool)
+        )
+        found = bool(near.any())
+        status = "found" if found else "no match"
+        answer = (
+            f"{int(near.sum())} of {len(near)} pictures lie near “{config.concept}”."
+            if found
+            else f"No match for “{config.concept}”: "
+            f"{reason or 'no picture reaches the threshold'}; "
+            f"{n_keyword_rows} of {len(pool.rows)} captions name it."
+        )
+    result = ConceptResult(
+        name=config.concept.strip(),
+        prompts=() if inputs.examples else texts,
+        keywords=wanted,
+        n_examples=len(inputs.examples),
+        status=status,
+        answer=answer,
+        threshold=None if threshold.value is None else round(threshold.value, 4),
+        threshold_rule=threshold.rule,
+        n_pictures=len(pool.pictured),
+        n_neighbours=int(near.sum()),
+        n_keyword_rows=n_keyword_rows,
+        n_keyword_pictures=int(named.sum()),
+        n_keyword_not_near=int((named & ~near).sum()),
+        similarity_histogram=_histogram(similarity, named) if query is not None else (),
+    )
+    return Concept(result, near, similarity, query)
+
+
+def _query(inputs: Inputs, texts: Sequence[str]) -> Floats:
+    assert inputs.embedder is not None
+    if not inputs.examples:
+        return mean_direction(inputs.embedder.texts(texts))
+    pictures = []
+    for file in inputs.examples:
+        try:
+            pictures.append(decode(file.read()))
+        except ValueError as error:
+            raise ConfigError(f"example picture {file.id}: {error}; give another one") from None
+    return mean_direction(inputs.embedder.images(pictures))
+
+
+def _own_caption(inputs: Inputs, config: ProbeConfig, pool: Pool) -> Floats:
+    """Similarity of a seeded sample of pictures with their own English captions."""
+    assert inputs.embedder is not None
+    texts = pool.pictured["text"].to_list()
+    guesses = make_detector("cld2")(texts)
+    english = [i for i, g in enumerate(guesses) if g.code == "en"]
+    chosen = seeded_sample(len(texts), _OWN_CAPTIONS, config.seed, english)
+    if not chosen:
+        return np.zeros(0, dtype=np.float32)
+    vectors = inputs.embedder.texts([texts[i] for i in chosen])
+    return np.asarray((pool.vectors[chosen] * vectors).sum(axis=1), dtype=np.float32)
+
+
+def _threshold(
+    inputs: Inputs, config: ProbeConfig, pool: Pool, similarity: Floats
+) -> tuple[Threshold, str]:
+    """Where the neighbourhood ends and, if there is none, why, in words for the answer."""
+    named = pool.pictured["named"].to_numpy()
+    if config.threshold is not None:
+        return Threshold(config.threshold, "given by the user"), ""
+    own = _own_caption(inputs, config, pool)
+    chosen = choose_threshold(similarity, named, own)
+    by_captions = int(named.sum()) >= MIN_NAMED
+    if inputs.examples and not by_captions:
+        # Picture-to-picture cosines are on another scale than picture-to-text ones.
+        middle = float(np.median(similarity))
+        spread = float(np.median(np.abs(similarity - middle))) * 1.4826
+        value = middle + 3 * spread
+        rule = "median plus three robust standard deviations of the similarity with the examples"
+        return Threshold(value, rule), ""
+    if not by_captions and not pool.rows["named"].any() and chosen.value is not None:
+        n = int((similarity >= chosen.value).sum())
+        reason = (
+            f"the model would place {n} pictures near it, but no caption names it, so nothing in "
+            "these data can confirm what they show, and nothing is measured (other words, "
+            "--examples, or a --threshold of your own would measure it)"
+        )
+        return Threshold(None, "not set: no caption names the concept"), reason
+    return chosen, "" if chosen.value is not None else chosen.rule
+
+
+def _histogram(similarity: Floats, named: NDArray[np.bool_]) -> tuple[tuple[float, int, int], ...]:
+    low, high = float(similarity.min()), float(similarity.max())
+    edges = np.linspace(low, high if high > low else low + 1e-3, _BINS + 1)
+    everything, _ = np.histogram(similarity, edges)
+    by_word, _ = np.histogram(similarity[named], edges)
+    return tuple(
+        (round(float(e), 4), int(a), int(b))
+        for e, a, b in zip(edges[:-1], everything, by_word, strict=True)
+    )

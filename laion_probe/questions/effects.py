@@ -1,0 +1,105 @@
+"""What each step of the recipe removed, and from whom."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from laion_probe.attributes import UNKNOWN
+from laion_probe.compare import Labelled
+from laion_probe.estimate import share
+from laion_probe.questions.concept import Pool
+from laion_probe.questions.inputs import Inputs
+from laion_probe.results import Estimate, LevelRemoval, StepEffect
+from laion_probe.scan import Scan
+from laion_probe.steps import Outcome
+
+__all__ = ["step_effects"]
+
+Bools = NDArray[np.bool_]
+
+
+def step_effects(
+    inputs: Inputs, scan: Scan, pool: Pool, near: Bools, labelled: dict[str, Labelled]
+) -> tuple[StepEffect, ...]:
+    """One `StepEffect` a step, in recipe order, rewrites and measures included as context."""
+    recipe = inputs.recipe
+    effects = []
+    for i, step in enumerate(recipe.step):
+        observable = inputs.already is None or not inputs.already.same_as(step)
+        decides = i in recipe.deciding
+        reached = scan.removed_at >= i
+        here = scan.removed_at == i if decides else np.zeros(len(reached), dtype=bool)
+        blind = (scan.rows[f"outcome_{i}"] == int(Outcome.NOT_EVALUABLE)).to_numpy()
+        judged = int((reached & ~blind).sum())
+        removed = _not_observable(judged) if not observable else _removed(int(here.sum()), judged)
+        notes = [step.note]
+        if blind.any() and decides:
+            notes.append(
+                f"not evaluable on {int(blind.sum())} rows: the column or score is missing"
+            )
+        if not observable and inputs.already:
+            notes.append(
+                f"removal not observable: the input has passed {inputs.already.name} before"
+            )
+        effects.append(
+            StepEffect(
+                id=step.id,
+                kind=step.kind,
+                title=step.title,
+                source=step.source or recipe.source,
+                confidence=step.confidence or recipe.confidence,
+                simulated=step.simulated,
+                note="; ".join(n for n in notes if n),
+                observable=observable,
+                outcomes=scan.outcomes(i),
+                n_reached=int(reached.sum()),
+                n_removed_here=int(here.sum()),
+                removed_share=removed if decides else _not_a_decision(),
+                removals=_removals(i, pool, near, labelled) if decides and observable else (),
+            )
+        )
+    return tuple(effects)
+
+
+def _removals(
+    step: int, pool: Pool, near: Bools, labelled: dict[str, Labelled]
+) -> tuple[LevelRemoval, ...]:
+    """Of the concept's pictures of each level that reach the step, how many it removes."""
+    removed_at = pool.pictured["removed_at"].to_numpy()
+    reached = near & (removed_at >= step)
+    gone = near & (removed_at == step)
+    out = []
+    for data in labelled.values():
+        for level in (data.attribute.contrast, data.attribute.against, UNKNOWN):
+            mine = data.level(level)
+            out.append(
+                LevelRemoval(
+                    attribute=data.attribute.name,
+                    level=level,
+                    n_before=int((mine & reached).sum()),
+                    n_removed=int((mine & gone).sum()),
+                    rate=share(gone, mine & reached, data.sample),
+                )
+            )
+    return tuple(out)
+
+
+def _removed(k: int, n: int) -> Estimate:
+    if n == 0:
+        return Estimate(
+            value=None, low=None, high=None, n=0, units=0, method="not evaluable on any row"
+        )
+    return Estimate(
+        value=k / n, low=None, high=None, n=n, units=0, method="full count: no sampling error"
+    )
+
+
+def _not_observable(n: int) -> Estimate:
+    return Estimate(value=None, low=None, high=None, n=n, units=0, method="removal not observable")
+
+
+def _not_a_decision() -> Estimate:
+    return Estimate(
+        value=None, low=None, high=None, n=0, units=0, method="a rewrite or measure removes nothing"
+    )

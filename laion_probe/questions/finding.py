@@ -1,0 +1,265 @@
+"""The finding in words, each claim tied to the interval that supports or withholds it."""
+
+from __future__ import annotations
+
+from laion_probe.attributes import ZERO_SHOT_LABELS, Attribute
+from laion_probe.config import ProbeConfig
+from laion_probe.questions.chain import Chain
+from laion_probe.questions.concept import Pool
+from laion_probe.questions.inputs import Inputs
+from laion_probe.questions.outputs import Outputs
+from laion_probe.results import (
+    Claim,
+    ConceptResult,
+    Estimate,
+    Finding,
+    Shift,
+    Stage,
+)
+from laion_probe.runners import Failure
+
+__all__ = ["cannot_say", "how_measured", "write_finding"]
+
+CANNOT_TELL = "these data cannot tell"
+
+
+def write_finding(inputs: Inputs, concept: ConceptResult, chain: Chain) -> Finding:
+    """Two sentences: what the data hold after the recipe, and what the generator adds.
+
+    A claim of a change whose interval contains zero is withheld and reads "these data cannot tell".
+    """
+    if concept.status != "found":
+        return Finding(sentences=(concept.answer,), claims=())
+    claims: list[Claim] = []
+    data: list[str] = []
+    generated: list[str] = []
+    stages = {stage.id: stage for stage in chain.stages}
+    for a in inputs.attributes:
+        part = _share(a, stages["neighbourhood"])
+        if inputs.recipe.deciding:
+            claims.append(_recipe_claim(a, chain))
+            part += f" and {claims[-1].text}"
+        data.append(part)
+        if "generated" in stages:
+            claims.append(_generator_claim(a, chain))
+            generated.append(f"{_share(a, stages['generated'])}, {claims[-1].text}")
+    after = f" after {inputs.recipe.name}" if inputs.recipe.deciding else ""
+    sentences = [f"Near “{concept.name}” in the data{after}, {'; '.join(data)}."]
+    if generated:
+        sentences.append(f"In the generated pictures, {'; '.join(generated)}.")
+    else:
+        sentences.append(f"There are no generated pictures of “{concept.name}” to compare with.")
+    return Finding(sentences=tuple(sentences), claims=tuple(claims))
+
+
+def _share(a: Attribute, stage: Stage) -> str:
+    contrast = stage.compositions[a.name].contrast
+    pair = f"{a.contrast} or {a.against}"
+    if contrast.value is None:
+        return f"no picture is read as {pair}"
+    return f"{_percent(contrast)} of the pictures read as {pair} are read as {a.contrast}"
+
+
+def _recipe_claim(a: Attribute, chain: Chain) -> Claim:
+    index, shift = _find(chain, a, "pool", "neighbourhood")
+    if _supported(shift.difference):
+        word = "raises" if (shift.difference.value or 0) > 0 else "lowers"
+        text = f"the recipe {word} this by {_points(shift.difference)}"
+    else:
+        text = f"{CANNOT_TELL} whether the recipe changes this{_difference(shift.difference)}"
+    return _claim("recipe", a, text, index, shift)
+
+
+def _generator_claim(a: Attribute, chain: Chain) -> Claim:
+    index, shift = _find(chain, a, "neighbourhood", "generated")
+    known = shift.with_known_errors
+    if not _supported(shift.difference):
+        text = (
+            f"but {CANNOT_TELL} whether this differs from the data{_difference(shift.difference)}"
+        )
+        return _claim("generator", a, text, index, shift)
+    if known is not None and not _same_side(shift.difference, known):
+        text = (
+            f"but {CANNOT_TELL} whether this differs from the data"
+            f"{_difference(shift.difference)} as read, {_range(known)} allowing for the "
+            "classifier’s measured errors"
+        )
+        return _claim("generator", a, text, index, shift, "with_known_errors")
+    word = "higher" if (shift.difference.value or 0) > 0 else "lower"
+    text = f"{_points(shift.difference)} {word} than in the data"
+    amplified = next(x for x in chain.amplification if x.attribute == a.name)
+    if amplified.signed is not None and amplified.signed.value is not None:
+        toward = amplified.signed.value > 0
+        text += f", {'further to' if toward else 'away from'} the side that the data favour"
+    if known is not None:
+        text += f" ({_range(known)} allowing for the classifier’s measured errors)"
+        return _claim("generator", a, text, index, shift, "with_known_errors")
+    return _claim("generator", a, text, index, shift)
+
+
+def _claim(
+    name: str, a: Attribute, text: str, index: int, shift: Shift, decided_by: str = "difference"
+) -> Claim:
+    """``decided_by`` names the estimate of the shift that supports the claim or withholds it."""
+    return Claim(
+        id=f"{name}:{a.name}",
+        text=text,
+        supported=_supported(getattr(shift, decided_by)),
+        estimate=f"/shifts/{index}/{decided_by}",
+    )
+
+
+def _same_side(e: Estimate, known: Estimate) -> bool:
+    """Whether the range under known errors excludes zero on the side of the difference as read."""
+    if known.low is None or known.high is None or e.value is None:
+        return False
+    return known.low > 0 if e.value > 0 else known.high < 0
+
+
+def _range(e: Estimate) -> str:
+    if e.low is None or e.high is None:
+        return "anything"
+    return f"[{_signed(e.low)}, {_signed(e.high)}]"
+
+
+def _signed(share: float) -> str:
+    """Points with a sign, and a true minus."""
+    return f"{100 * share:+.1f}".replace("-", "−")
+
+
+def _find(chain: Chain, a: Attribute, first: str, second: str) -> tuple[int, Shift]:
+    for index, shift in enumerate(chain.shifts):
+        if (shift.attribute, shift.from_stage, shift.to_stage) == (a.name, first, second):
+            return index, shift
+    raise KeyError((a.name, first, second))
+
+
+def _supported(e: Estimate) -> bool:
+    """Whether the interval excludes zero."""
+    return e.low is not None and e.high is not None and (e.low > 0 or e.high < 0)
+
+
+def _percent(e: Estimate) -> str:
+    assert e.value is not None and e.low is not None and e.high is not None
+    return f"{100 * e.value:.0f} % [{100 * e.low:.0f}, {100 * e.high:.0f}]"
+
+
+def _points(e: Estimate) -> str:
+    """The size of a change in points, without its sign."""
+    assert e.value is not None and e.low is not None and e.high is not None
+    low, high = sorted((abs(e.low), abs(e.high)))
+    return f"{100 * abs(e.value):.1f} points [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def _difference(e: Estimate) -> str:
+    if e.value is None or e.low is None or e.high is None:
+        return ": too few pictures"
+    return f": {_signed(e.value)} points {_range(e)}"
+
+
+def how_measured(
+    inputs: Inputs, config: ProbeConfig, concept: ConceptResult, pool: Pool
+) -> tuple[str, ...]:
+    """The method, a sentence a part."""
+    out = [
+        f"Shards: {len(pool.rows)} rows in "
+        f"{sum(len(s.row_groups) for s in inputs.shards)} row groups were read; every "
+        f"step of {inputs.recipe.name} was judged on every row.",
+    ]
+    if inputs.downloads:
+        failures = ", ".join(f"{n} {reason}" for reason, n in pool.failed.items())
+        out.append(
+            f"Pictures: {pool.attempted} rows' pictures were asked for, {len(pool.pictured)} rows "
+            f"({100 * pool.sampled:.1f} % of all) have a readable one"
+            + (f"; not obtained: {failures}." if failures else ".")
+        )
+    if inputs.embedder:
+        out.append(
+            f"Neighbourhood: pictures whose cosine with the concept is at least the threshold, by "
+            f"{inputs.embedder.key['model']} through open_clip and FAISS; {concept.threshold_rule}."
+        )
+        for a in inputs.attributes:
+            out.append(
+                f"{a.title[0].upper()}{a.title[1:]}: zero-shot prompts, {a.about}; levels "
+                f"{', '.join(a.levels)}; {ZERO_SHOT_LABELS}."
+            )
+        out.append(
+            "Headline share: of the pictures read as one of the two named levels; unknown and "
+            "other levels are counted beside it, and the bounds show what unknown could change."
+        )
+        out.append(
+            f"Intervals: {100 * config.level:g} %, about sampling of pictures only. Data: the "
+            "pictures are taken as a random sample of this finite data set, clustered by row "
+            "group, with the finite-population correction. Generated: a sample of what the "
+            "generator would draw, clustered by seed batch. Differences of nested stages are "
+            "paired."
+        )
+    return tuple(out)
+
+
+def cannot_say(
+    inputs: Inputs,
+    concept: ConceptResult,
+    pool: Pool,
+    outputs: Outputs | None,
+    failed: tuple[Failure, ...] = (),
+) -> tuple[str, ...]:
+    """What these data and this method cannot say."""
+    out = []
+    if failed:
+        out.append(
+            f"{len(failed)} row groups with {sum(f.unit.n_rows for f in failed)} rows could not be "
+            "read (listed below): every number is of the rest."
+        )
+    if inputs.embedder:
+        out.append(
+            "Labels are a classifier's reading, not corrected for its errors: the intervals do not "
+            "contain them, and errors may differ between groups and between data and generator. "
+            + (
+                "The ranges with known errors allow for those that were measured, and hold only if "
+                "the errors on these pictures are like one of the measured sets."
+                if inputs.known_errors
+                else "No errors of this classifier were measured on labelled pictures: a "
+                "difference between data and generator may be its doing."
+            )
+        )
+        out.append(
+            "Perceived gender presentation and skin tone are not identity, and no ethnicity is "
+            "inferred from skin tone."
+        )
+        out.append(
+            "The neighbourhood is where this model sees the concept: what it misses, it misses in "
+            "every stage."
+        )
+    if pool.failed:
+        out.append(
+            f"{sum(pool.failed.values())} pictures did not download or decode; if they differ from "
+            "the others, so do the shares (non-response)."
+        )
+    if inputs.already is not None:
+        out.append(
+            f"The input had passed {inputs.already.name} before ({inputs.already_note}): what that "
+            "removed cannot be observed here."
+        )
+    elif inputs.already_note.startswith("not declared"):
+        out.append("Which filters the input had passed before is not known; it was not declared.")
+    missing = [s.title for s in inputs.recipe.step if s.simulated != "yes"]
+    if missing:
+        out.append("Steps replayed only in part, or not at all: " + "; ".join(missing) + ".")
+    if concept.keywords:
+        out.append(
+            "Captions in other languages than the concept's own words are not counted as naming it."
+        )
+    if outputs is None and inputs.generated is not None:
+        prompts = sorted({p for p in inputs.generated.rows["prompt"].to_list() if p is not None})
+        out.append(
+            f"None of the generated pictures' prompts names “{concept.name}” (there are: "
+            + ", ".join(f"“{p}”" for p in prompts[:12])
+            + "); choose one with --prompt to compare."
+        )
+    if outputs is not None and outputs.summary.simulated:
+        out.append(
+            "The generated pictures are simulated: they say what the tool measures, and nothing "
+            "about any real model."
+        )
+    return tuple(out)

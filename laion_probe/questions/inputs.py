@@ -1,0 +1,227 @@
+"""Open and check everything that a probe reads, before anything long begins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from laion_probe.attributes import Attribute, load_attribute
+from laion_probe.config import ProbeConfig
+from laion_probe.embed import Embedder, Vectors, embed_all, load_embedder
+from laion_probe.errors import ConfigError, ShardError, UnknownName
+from laion_probe.known_error import for_concept
+from laion_probe.neighbourhood import keywords
+from laion_probe.pictures import (
+    Downloads,
+    Generated,
+    PictureFile,
+    PicturePart,
+    list_downloads,
+    list_files,
+    list_generated,
+)
+from laion_probe.recipes import Recipe, known_recipes, load_recipe
+from laion_probe.records import guess_filters
+from laion_probe.results import InputRecord, KnownError
+from laion_probe.shards import Shard, list_shards
+from laion_probe.store import fingerprint
+
+__all__ = ["Inputs", "Progress", "embed_parts", "open_inputs"]
+
+#: Called with (what, done, of); the library itself prints nothing.
+Progress = Callable[[str, int, int], None]
+
+_DEFAULT_CACHE = Path(".cache") / "laion-probe"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Opened inputs. ``embedder`` is None when there is nothing to embed."""
+
+    recipe: Recipe
+    already: Recipe | None
+    already_note: str
+    attributes: tuple[Attribute, ...]
+    shards: tuple[Shard, ...]
+    downloads: Downloads | None
+    generated: Generated | None
+    examples: tuple[PictureFile, ...]
+    references: dict[str, dict[str, float]]
+    embedder: Embedder | None
+    known_errors: tuple[KnownError, ...]
+    cache: Path
+
+
+def open_inputs(config: ProbeConfig) -> Inputs:
+    """Check every name and path of the config, cheapest first, and open what it names."""
+    keywords(config.concept)
+    recipe = load_recipe(config.recipe)
+    attributes = tuple(load_attribute(name) for name in config.attributes)
+    if not attributes:
+        raise ConfigError("no attributes given: name at least one, such as gender_presentation")
+    references = _references(config, attributes)
+    shards = list_shards(config.shards)
+    already, note = _already(config, shards)
+    examples = list_files(config.examples)
+    downloads = list_downloads(config.images) if config.images else None
+    generated = list_generated(config.generated) if config.generated else None
+    needs_model = downloads is not None or generated is not None
+    return Inputs(
+        recipe=recipe,
+        already=already,
+        already_note=note,
+        attributes=attributes,
+        shards=shards,
+        downloads=downloads,
+        generated=generated,
+        examples=examples,
+        references=references,
+        embedder=load_embedder(config.model, config.pretrained) if needs_model else None,
+        known_errors=tuple(
+            for_concept(e, config.concept) for e in _known_errors(config.model, attributes)
+        )
+        if needs_model
+        else (),
+        cache=Path(config.cache) if config.cache else _DEFAULT_CACHE,
+    )
+
+
+def embed_parts(
+    inputs: Inputs,
+    parts: tuple[PicturePart, ...],
+    what: str,
+    progress: Progress,
+    folder: str | None = None,
+) -> Vectors:
+    """Vectors of ``parts``, from ``folder`` or the cache as far as they are there already."""
+    if inputs.embedder is None:
+        raise ConfigError("there is no model to embed with")
+    content = fingerprint([inputs.embedder.key, [p.sha256 for p in parts]])
+    target = Path(folder) if folder else inputs.cache / "embeddings" / content
+    return embed_all(
+        parts, inputs.embedder, target, lambda done, of: progress(f"embed {what}", done, of)
+    )
+
+
+def check_generated(vectors: Vectors, max_failed_share: float) -> int:
+    """How many generated pictures cannot be read; a `ShardError` when they are too many."""
+    broken = vectors.rows.filter(vectors.rows["error"] != "")
+    if len(broken) > max_failed_share * len(vectors.rows):
+        first = broken.row(0, named=True)
+        raise ShardError(
+            f"{len(broken)} of {len(vectors.rows)} generated pictures cannot be used, first "
+            f"{first['id']}: {first['error']}; remove them, or allow it with --max-failed-share"
+        )
+    return len(broken)
+
+
+def input_records(inputs: Inputs, config: ProbeConfig) -> tuple[InputRecord, ...]:
+    """Every input by name and content hash, with the filters already behind it."""
+    already = inputs.already.name if inputs.already else (config.already or "unknown")
+    records = [
+        InputRecord(
+            kind="shard",
+            name=s.name,
+            sha256=s.sha256,
+            n_rows=s.n_rows,
+            already=already,
+            note=inputs.already_note,
+        )
+        for s in inputs.shards
+    ]
+    if inputs.downloads:
+        records += [
+            InputRecord(
+                kind="images", name=p.name, sha256=p.sha256, n_rows=len(p.files), already=""
+            )
+            for p in inputs.downloads.parts
+        ]
+    if inputs.generated:
+        digest = fingerprint([p.sha256 for p in inputs.generated.parts])
+        records.append(
+            InputRecord(
+                kind="generated",
+                name=Path(config.generated or "").name,
+                sha256=digest,
+                n_rows=len(inputs.generated.rows),
+                already="",
+                note="hash over the hashes of all pictures",
+            )
+        )
+    if inputs.embedder:
+        key = inputs.embedder.key
+        records.append(
+            InputRecord(
+                kind="model",
+                name=key["model"],
+                sha256=key["weights_sha256"],
+                n_rows=None,
+                already="",
+            )
+        )
+    return tuple(records)
+
+
+def _known_errors(model: str, attributes: tuple[Attribute, ...]) -> tuple[KnownError, ...]:
+    """The classifier's measured errors, where a checkpoint's folder has ``known_errors.json``.
+
+    A list of `KnownError` values, as its maker measured them on labelled pictures.
+    """
+    if not model.startswith("local-dir:"):
+        return ()
+    path = Path(model.removeprefix("local-dir:")) / "known_errors.json"
+    if not path.is_file():
+        return ()
+    try:
+        errors = TypeAdapter(tuple[KnownError, ...]).validate_json(path.read_bytes())
+    except ValidationError as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"{path} does not hold known errors ({reason}); remove it") from None
+    for a in attributes:
+        for e in errors:
+            levels = {name for row in e.confusion.values() for name in row}
+            if e.attribute == a.name and not (
+                levels <= set(a.levels) and {a.contrast, a.against} <= set(e.confusion)
+            ):
+                raise ConfigError(
+                    f"{path}: levels of {a.name} are not those of the attribute, "
+                    f"{', '.join(a.levels)}; measure the errors again, or remove the file"
+                )
+    return tuple(e for e in errors if e.attribute in {a.name for a in attributes})
+
+
+def _references(
+    config: ProbeConfig, attributes: tuple[Attribute, ...]
+) -> dict[str, dict[str, float]]:
+    """Parity for every attribute, and what the user gave as ATTRIBUTE:LABEL=SHARE."""
+    found = {a.name: {"parity": a.parity} for a in attributes}
+    for text in config.reference:
+        name, _, rest = text.partition(":")
+        label, _, number = rest.rpartition("=")
+        try:
+            share = float(number)
+        except ValueError:
+            share = -1.0
+        if name not in found or not label or not 0 <= share <= 1:
+            raise ConfigError(
+                f"reference '{text}' is not ATTRIBUTE:LABEL=SHARE with a share from 0 to 1 and one "
+                f"of the attributes {', '.join(found)}; such as {next(iter(found))}:census=0.4"
+            )
+        found[name][label] = share
+    return found
+
+
+def _already(config: ProbeConfig, shards: tuple[Shard, ...]) -> tuple[Recipe | None, str]:
+    if config.already is not None:
+        if config.already in ("none", "unknown"):
+            return None, "declared by the user"
+        if config.already not in known_recipes():
+            raise UnknownName("filter", config.already, (*known_recipes(), "unknown"))
+        return load_recipe(config.already), "declared by the user"
+    guesses = {guess_filters(s.columns) for s in shards}
+    if len(guesses) == 1 and (guess := guesses.pop()) != "unknown":
+        return load_recipe(guess), "guessed from the column names; declare it with --already"
+    return None, "not declared and not to be guessed from the columns: use --already"

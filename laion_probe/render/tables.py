@@ -1,0 +1,256 @@
+"""``tables/*.csv``: every number of a result in long form, one row an estimate.
+
+UTF-8, commas, LF. A number is written so that reading it back gives the same float; an undefined
+one is an empty cell. ``level`` is the interval's level; ``read_as`` is the level of an attribute.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from laion_probe.render.text import clean, removal_words
+from laion_probe.results import Estimate, ProbeResult
+
+__all__ = ["write_tables"]
+
+Cell = str | int | float | bool | None
+Row = dict[str, Cell]
+
+
+def write_tables(result: ProbeResult, folder: Path) -> None:
+    """Write one file a table into ``folder``; a table without rows keeps its header."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, (header, rows) in _tables(result).items():
+        with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, header.split(), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
+
+
+def _cell(value: Cell) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if not isinstance(value, str):
+        return repr(value)
+    text = clean(value)
+    # A spreadsheet would run a caption that starts like a formula (CWE-1236).
+    return "'" + text if text.startswith(("=", "+", "-", "@")) else text
+
+
+_ESTIMATE = " value low high level n units method assumptions"
+
+
+def _estimate(e: Estimate) -> Row:
+    numbers: Row = {"value": e.value, "low": e.low, "high": e.high, "level": e.level}
+    return numbers | {
+        "n": e.n,
+        "units": e.units,
+        "method": e.method,
+        "assumptions": "; ".join(e.assumptions),
+    }
+
+
+def _tables(r: ProbeResult) -> dict[str, tuple[str, Iterable[Row]]]:
+    return {
+        "claims": ("claim text supported estimate", _claims(r)),
+        "stages": ("stage kind title note n_rows n_concept_rows n_pictures", _stages(r)),
+        "compositions": (
+            "stage attribute measure read_as against count labels" + _ESTIMATE,
+            _compositions(r),
+        ),
+        "shifts": (
+            "attribute read_as from_stage to_stage measure paired" + _ESTIMATE,
+            _shifts(r),
+        ),
+        "amplification": ("attribute parity toward note" + _ESTIMATE, _amplification(r)),
+        "steps": (
+            "step kind title source confidence simulated observable note n_reached n_removed_here"
+            " removal" + _ESTIMATE,
+            _steps(r),
+        ),
+        "outcomes": (
+            "step outcome n_rows",
+            (
+                {"step": s.id, "outcome": o, "n_rows": n}
+                for s in r.steps
+                for o, n in s.outcomes.items()
+            ),
+        ),
+        "removals": (
+            "step attribute read_as n_before n_removed" + _ESTIMATE,
+            _removals(r),
+        ),
+        "words": ("word log_odds z n_near n_rest", (w.model_dump() for w in r.words)),
+        "pictures": (
+            "set rule picture caption url similarity flagged_unsafe attribute read_as",
+            _pictures(r),
+        ),
+        "similarity": ("left_edge n_pictures n_keyword_pictures", _similarity(r)),
+        "known_errors": ("attribute domain true read_as count", _confusions(r)),
+        "accuracy": ("attribute domain note" + _ESTIMATE, _accuracy(r)),
+        "detectors": ("detector measure" + _ESTIMATE, _detectors(r)),
+        "languages": (
+            "stage language n_rows",
+            (
+                {"stage": stage, "language": language, "n_rows": n}
+                for stage, languages in r.languages.items()
+                for language, n in languages.items()
+            ),
+        ),
+        "references": (
+            "attribute reference share",
+            (
+                {"attribute": attribute, "reference": label, "share": share}
+                for attribute, references in r.references.items()
+                for label, share in references.items()
+            ),
+        ),
+        "inputs": (
+            "kind name sha256 n_rows already note",
+            (i.model_dump() for i in r.provenance.inputs),
+        ),
+        "failed_units": (
+            "unit n_rows reason",
+            (f.model_dump() for f in r.provenance.failed_units),
+        ),
+    }
+
+
+def _claims(r: ProbeResult) -> Iterator[Row]:
+    for c in r.finding.claims:
+        row: Row = {"claim": c.id, "text": c.text, "supported": c.supported}
+        yield row | {"estimate": c.estimate}
+
+
+def _stages(r: ProbeResult) -> Iterator[Row]:
+    for s in r.stages:
+        yield {
+            "stage": s.id,
+            "kind": s.kind,
+            "title": s.title,
+            "note": s.note,
+            "n_rows": s.n_rows,
+            "n_concept_rows": s.n_concept_rows,
+            "n_pictures": s.n_pictures,
+        }
+
+
+def _compositions(r: ProbeResult) -> Iterator[Row]:
+    for stage in r.stages:
+        for attribute, c in stage.compositions.items():
+            row: Row = {"stage": stage.id, "attribute": attribute, "labels": c.labels}
+            for level, share in c.shares.items():
+                of_level: Row = {"measure": "share", "read_as": level}
+                yield row | of_level | {"count": c.counts.get(level)} | _estimate(share)
+            row |= {"read_as": c.contrast_level, "against": c.against_level}
+            yield row | {"measure": "contrast"} | _estimate(c.contrast)
+            yield row | {"measure": "bounds"} | _estimate(c.bounds)
+            if c.with_known_errors is not None:
+                yield row | {"measure": "with_known_errors"} | _estimate(c.with_known_errors)
+
+
+def _shifts(r: ProbeResult) -> Iterator[Row]:
+    for s in r.shifts:
+        row: Row = {
+            "attribute": s.attribute,
+            "read_as": s.contrast_level,
+            "from_stage": s.from_stage,
+            "to_stage": s.to_stage,
+            "paired": s.paired,
+        }
+        yield row | {"measure": "difference"} | _estimate(s.difference)
+        yield row | {"measure": "ratio"} | _estimate(s.ratio)
+        if s.with_known_errors is not None:
+            yield row | {"measure": "with_known_errors"} | _estimate(s.with_known_errors)
+
+
+def _amplification(r: ProbeResult) -> Iterator[Row]:
+    for a in r.amplification:
+        row: Row = {"attribute": a.attribute, "parity": a.parity, "toward": a.toward}
+        yield row | {"note": a.note} | (_estimate(a.signed) if a.signed else {})
+
+
+def _steps(r: ProbeResult) -> Iterator[Row]:
+    for s in r.steps:
+        row: Row = {
+            "step": s.id,
+            "kind": s.kind,
+            "title": s.title,
+            "source": s.source,
+            "confidence": s.confidence,
+            "simulated": s.simulated,
+            "observable": s.observable,
+            "note": s.note,
+            "n_reached": s.n_reached,
+        }
+        if why := removal_words(s):  # an empty cell and the reason, never a zero
+            yield row | {"removal": why}
+        else:
+            row |= {"removal": "estimated", "n_removed_here": s.n_removed_here}
+            yield row | _estimate(s.removed_share)
+
+
+def _removals(r: ProbeResult) -> Iterator[Row]:
+    for step in r.steps:
+        for removal in () if removal_words(step) else step.removals:
+            row: Row = {
+                "step": step.id,
+                "attribute": removal.attribute,
+                "read_as": removal.level,
+                "n_before": removal.n_before,
+                "n_removed": removal.n_removed,
+            }
+            yield row | _estimate(removal.rate)
+
+
+def _pictures(r: ProbeResult) -> Iterator[Row]:
+    for shown in (*r.pictures, *([r.keyword_only] if r.keyword_only else [])):
+        for p in shown.pictures:
+            row: Row = {
+                "set": shown.id,
+                "rule": shown.rule,
+                "picture": p.id,
+                "caption": p.caption,
+                "url": p.url,
+                "similarity": p.similarity,
+                "flagged_unsafe": p.flagged_unsafe,
+            }
+            if not p.labels:
+                yield row
+            for attribute, level in p.labels.items():
+                yield row | {"attribute": attribute, "read_as": level}
+
+
+def _similarity(r: ProbeResult) -> Iterator[Row]:
+    for left, n_all, n_keyword in r.concept.similarity_histogram:
+        yield {"left_edge": left, "n_pictures": n_all, "n_keyword_pictures": n_keyword}
+
+
+def _confusions(r: ProbeResult) -> Iterator[Row]:
+    for error in r.known_errors:
+        for true, reads in error.confusion.items():
+            for read_as, n in reads.items():
+                row: Row = {"attribute": error.attribute, "domain": error.domain, "true": true}
+                yield row | {"read_as": read_as, "count": n}
+
+
+def _accuracy(r: ProbeResult) -> Iterator[Row]:
+    for error in r.known_errors:
+        row: Row = {"attribute": error.attribute, "domain": error.domain, "note": error.note}
+        yield row | _estimate(error.accuracy)
+
+
+def _detectors(r: ProbeResult) -> Iterator[Row]:
+    if r.audit is None:
+        return
+    for measure, by_detector in (
+        ("english", r.audit.english),
+        ("agree_with_recipe", r.audit.agree_with_recipe),
+    ):
+        for detector, estimate in by_detector.items():
+            row: Row = {"detector": detector, "measure": measure}
+            yield row | _estimate(estimate)

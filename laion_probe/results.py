@@ -1,0 +1,359 @@
+"""What a run found: plain frozen values that round-trip through JSON.
+
+Everything that a report shows is drawn from one `ProbeResult`. Nothing in here estimates and
+nothing renders; timings, host and paths are in ``run.json``, so that ``result.json`` is the same
+bytes every time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "Amplification",
+    "Claim",
+    "Composition",
+    "ConceptResult",
+    "DetectorAudit",
+    "Estimate",
+    "FailedUnit",
+    "Finding",
+    "GeneratedSummary",
+    "InputRecord",
+    "KnownError",
+    "LevelRemoval",
+    "Picture",
+    "PictureSet",
+    "ProbeResult",
+    "Provenance",
+    "Shift",
+    "Stage",
+    "StepEffect",
+    "WordScore",
+]
+
+#: Raised whenever a field is renamed, removed or changes its meaning.
+SCHEMA_VERSION = 1
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
+
+
+class Estimate(_Value):
+    """One number with its uncertainty, and how it was come by.
+
+    ``value``, ``low`` and ``high`` are None where the data do not define them (a share of nothing):
+    never a silent zero. ``n`` counts the pictures or rows behind the number, ``units`` the
+    independent groups (row groups of a shard, seed batches of a generator) that the interval treats
+    as exchangeable.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    level: float = 0.95
+    n: int
+    units: int
+    method: str
+    assumptions: tuple[str, ...] = ()
+
+
+class Composition(_Value):
+    """How the pictures of one stage divide over the levels of one attribute.
+
+    ``counts`` holds every level, *unknown* included; ``shares`` is each level's share of all
+    pictures. ``contrast`` is the headline: the share of ``contrast_level`` among pictures read as
+    either ``contrast_level`` or ``against_level``; ``bounds`` is the range of that share if every
+    *unknown* picture belonged to the one or to the other, sampling included (Manski 1990).
+    ``with_known_errors`` is the range of the *true* share that the classifier's measured errors
+    allow (no middle is claimed), or None where none were measured.
+    """
+
+    attribute: str
+    levels: tuple[str, ...]
+    counts: dict[str, int]
+    shares: dict[str, Estimate]
+    contrast_level: str
+    against_level: str
+    contrast: Estimate
+    bounds: Estimate
+    labels: str  # "uncorrected classifier labels", "raters", ...
+    with_known_errors: Estimate | None = None
+
+
+class Stage(_Value):
+    """One link of the chain from pool to output.
+
+    ``n_rows`` counts the rows of the whole input that reach this stage (None for generated
+    pictures), ``n_concept_rows`` those whose caption names the concept, ``n_pictures`` the pictures
+    on which the compositions rest: those near the concept, but for "all" (whatever they show) and
+    "generated".
+    """
+
+    id: str  # "all", "pool", "step:<step id>", "neighbourhood", "generated"
+    kind: Literal["pool", "step", "neighbourhood", "generated"]
+    title: str
+    note: str = ""
+    n_rows: int | None
+    n_concept_rows: int | None = None
+    n_pictures: int
+    compositions: dict[str, Composition] = {}
+
+
+class Shift(_Value):
+    """The change of a headline share from one stage to another.
+
+    ``difference`` is ``to`` minus ``from`` (a share, so 0.05 is five points); ``ratio`` is ``to``
+    over ``from``. ``paired`` says that the later stage is a subset of the earlier one and that the
+    interval uses it. ``with_known_errors`` is the range of the difference when the two stages'
+    pictures may have different errors (data and generated ones), each as measured somewhere; None
+    where no errors were measured, or where both stages share the same pictures.
+    """
+
+    attribute: str
+    contrast_level: str
+    from_stage: str
+    to_stage: str
+    difference: Estimate
+    ratio: Estimate
+    paired: bool
+    with_known_errors: Estimate | None = None
+
+
+class Amplification(_Value):
+    """Whether generated pictures lie further from parity than the data, on the data's own side.
+
+    ``toward`` is the level that the data favour, or None when the interval of the data's share
+    contains parity ("side not determined"): then ``signed`` is None as well.
+    """
+
+    attribute: str
+    parity: float
+    toward: str | None
+    signed: Estimate | None
+    note: str
+
+
+class LevelRemoval(_Value):
+    """Of the concept's pictures read as ``level`` that reach a step, how many it removes."""
+
+    attribute: str
+    level: str
+    n_before: int
+    n_removed: int
+    rate: Estimate
+
+
+class StepEffect(_Value):
+    """What one step of the recipe did: to all rows, and to whom among the concept's pictures.
+
+    ``outcomes`` counts all rows by what this step would do with them at its place in the recipe,
+    whatever earlier steps decided; ``n_removed_here`` counts rows that reached the step and left,
+    ``removed_share`` is their share of the rows that reached it and could be judged.
+    ``observable`` is False where the input had passed this step before we saw it: what it removed
+    cannot be seen, which is not zero.
+    """
+
+    id: str
+    kind: str
+    title: str
+    source: str
+    confidence: Literal["verified", "secondary", "from memory", "user"]
+    simulated: Literal["yes", "partly", "no"]
+    note: str
+    observable: bool
+    outcomes: dict[str, int]
+    n_reached: int
+    n_removed_here: int
+    removed_share: Estimate
+    removals: tuple[LevelRemoval, ...] = ()
+
+
+class Picture(_Value):
+    """One picture as the report shows it. ``image`` is a small ``data:`` URI, or empty."""
+
+    id: str
+    caption: str
+    url: str = ""
+    similarity: float | None
+    labels: dict[str, str]
+    flagged_unsafe: bool = False
+    image: str = ""
+
+
+class PictureSet(_Value):
+    """Pictures shown side by side, with the rule by which they were picked (never by hand)."""
+
+    id: str
+    title: str
+    rule: str
+    pictures: tuple[Picture, ...]
+    average: str = ""  # data URI of the average image of the whole set it was drawn from
+    n_average: int = 0
+
+
+class WordScore(_Value):
+    """A caption word's log-odds in the neighbourhood against the rest.
+
+    z-score by the informative Dirichlet prior of Monroe, Colaresi and Quinn (2008).
+    """
+
+    word: str
+    z: float
+    log_odds: float
+    n_near: int
+    n_rest: int
+
+
+class ConceptResult(_Value):
+    """The concept, how it was looked for, and what was found."""
+
+    name: str
+    prompts: tuple[str, ...]
+    keywords: tuple[str, ...]
+    n_examples: int
+    status: Literal["found", "no match", "no pictures"]
+    answer: str
+    threshold: float | None
+    threshold_rule: str
+    n_pictures: int  # pictures searched
+    n_neighbours: int
+    n_keyword_rows: int
+    n_keyword_pictures: int
+    n_keyword_not_near: int
+    similarity_histogram: tuple[tuple[float, int, int], ...]  # (left edge, all, keyword matches)
+
+
+class DetectorAudit(_Value):
+    """What each language detector calls English on one seeded subsample of captions."""
+
+    n: int
+    english: dict[str, Estimate]
+    agree_with_recipe: dict[str, Estimate]
+    note: str
+
+
+class KnownError(_Value):
+    """Measured confusion of the classifier on labelled pictures of one domain.
+
+    ``confusion[true][read]`` are counts; ``by_group`` divides them by the concept that the pictures
+    show, since a classifier that is right about doctors may be wrong about guards.
+    """
+
+    attribute: str
+    domain: str
+    confusion: dict[str, dict[str, int]]
+    accuracy: Estimate
+    note: str
+    by_group: dict[str, dict[str, dict[str, int]]] = {}
+
+
+class Claim(_Value):
+    """One sentence of the finding, with the interval that supports it or withholds it."""
+
+    id: str
+    text: str
+    supported: bool
+    estimate: str  # JSON pointer into the result, e.g. "/shifts/3/difference"
+
+
+class Finding(_Value):
+    """The finding in two sentences; unsupported claims read "these data cannot tell"."""
+
+    sentences: tuple[str, ...]
+    claims: tuple[Claim, ...]
+
+
+class GeneratedSummary(_Value):
+    """Which generated pictures were read. ``simulated`` is said wherever they are shown."""
+
+    n_pictures: int
+    prompts: tuple[str, ...]
+    generator: str
+    simulated: bool
+    n_unreadable: int
+    note: str
+
+
+class InputRecord(_Value):
+    """One input with its content hash and the filters that it has already passed."""
+
+    kind: Literal["shard", "images", "generated", "model", "examples"]
+    name: str
+    sha256: str
+    n_rows: int | None
+    already: str
+    note: str = ""
+
+
+class FailedUnit(_Value):
+    """A unit that could not be read: counted, named, and carried into the result."""
+
+    unit: str
+    n_rows: int | None
+    reason: str
+
+
+class Provenance(_Value):
+    """What it takes to repeat the run."""
+
+    version: str
+    command: str
+    config: dict[str, object]
+    seed: int
+    inputs: tuple[InputRecord, ...]
+    failed_units: tuple[FailedUnit, ...]
+    n_units: int
+    model: dict[str, str]
+    packages: dict[str, str]
+
+
+class ProbeResult(_Value):
+    """Everything that one run of ``probe`` found; the whole report is drawn from it.
+
+    Example:
+        >>> from pathlib import Path
+        >>> result = ProbeResult.from_json(Path("result.json").read_text())  # doctest: +SKIP
+        >>> result.stage("pool").compositions["gender_presentation"].contrast  # doctest: +SKIP
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    concept: ConceptResult
+    recipe: str
+    recipe_title: str
+    recipe_source: str
+    finding: Finding
+    stages: tuple[Stage, ...]
+    shifts: tuple[Shift, ...]
+    amplification: tuple[Amplification, ...]
+    steps: tuple[StepEffect, ...]
+    pictures: tuple[PictureSet, ...]
+    keyword_only: PictureSet | None
+    words: tuple[WordScore, ...]
+    audit: DetectorAudit | None
+    languages: dict[str, dict[str, int]]  # stage id -> language as the recipe's detector reads it
+    known_errors: tuple[KnownError, ...]
+    generated: GeneratedSummary | None
+    references: dict[str, dict[str, float]]  # attribute -> {label: share}; parity is always there
+    how_measured: tuple[str, ...]
+    cannot_say: tuple[str, ...]
+    provenance: Provenance
+
+    def stage(self, stage_id: str) -> Stage:
+        """The stage of that id; KeyError where the run has none."""
+        found: Mapping[str, Stage] = {s.id: s for s in self.stages}
+        return found[stage_id]
+
+    def to_json(self) -> str:
+        """The bytes of ``result.json``: fixed key order, two spaces, a final newline."""
+        return self.model_dump_json(indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> ProbeResult:
+        """Read back what `to_json` wrote."""
+        return cls.model_validate_json(text)

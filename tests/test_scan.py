@@ -1,0 +1,264 @@
+"""Steps, recipes and the scan: contracts for whatever is registered, and a plain loop as oracle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import ftfy
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from shardmaker import frame, write
+
+from laion_probe.counts import PatternCounts
+from laion_probe.errors import ConfigError, MergeConflict, ShardError, UnknownName
+from laion_probe.language import make_detector
+from laion_probe.measures import clean_text, domain, row_key
+from laion_probe.recipes import Recipe, Step, known_recipes, load_recipe
+from laion_probe.runners import run_serial
+from laion_probe.scan import plan_fingerprint, resolve, scan_unit, scan_unit_cached
+from laion_probe.shards import list_shards, list_units
+from laion_probe.steps import STEPS, Batch, Outcome
+
+EXAMPLES: dict[str, dict[str, object]] = {
+    "url-substrings": {"any_of": [".svg"]},
+    "domain-length": {"max_characters": 60},
+    "truncate": {"max_characters": 10},
+    "detect-language": {"detector": "cld2"},
+    "keep-language": {"keep": ["en"]},
+    "caption-length": {"min_characters": 5},
+    "duplicates": {"by": ["url"]},
+    "image-pixels": {"max_pixels": 1000},
+    "min-similarity": {"at_least": 0.3},
+    "nsfw-substrings": {"any_of": ["teen"]},
+}
+
+
+def batch(table: pl.DataFrame, tmp_path: Path) -> Batch:
+    unit = list_units(list_shards([str(write(tmp_path, table, 1, 10_000))]))[0]
+    from laion_probe.shards import read_unit
+
+    rows = read_unit(unit)
+    return Batch(rows, rows["text"].to_list())
+
+
+@pytest.mark.parametrize("kind", list(STEPS))
+def test_every_step_judges_every_row_and_keeps_to_its_role(kind: str, tmp_path: Path) -> None:
+    step = Step(id="s", kind=kind, title="t", params=EXAMPLES.get(kind, {}))
+    b = batch(frame(40), tmp_path)
+    before = list(b.text)
+    out = step.implementation.judge(b, step.parsed())
+    assert out.dtype == np.uint8
+    assert len(out) == 40
+    seen = {Outcome(int(o)) for o in out}
+    if step.role == "rewrite":
+        assert seen <= {Outcome.KEEP, Outcome.REWRITE, Outcome.EMPTIED}
+    else:
+        assert b.text == before
+    if step.role == "context":
+        assert seen == {Outcome.NOT_EVALUABLE}
+    if step.role == "measure":
+        assert b.language is not None
+    assert step.implementation.judge.__doc__ or type(step.implementation).__doc__
+
+
+@pytest.mark.parametrize("kind", list(STEPS))
+def test_every_step_refuses_a_parameter_it_does_not_know(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    params = {**EXAMPLES.get(kind, {}), "mistake": 1}
+    body = ", ".join(f"{k} = {v!r}".replace("'", '"') for k, v in params.items())
+    path.write_text(
+        'name = "mine"\ntitle = "t"\nsource = "s"\n[[step]]\nid = "a"\n'
+        f'kind = "{kind}"\ntitle = "t"\nparams = {{ {body} }}\n'
+    )
+    with pytest.raises(ConfigError, match=r"step 'a': unknown key 'mistake'; known keys:"):
+        load_recipe(str(path))
+
+
+@pytest.mark.parametrize(
+    ("column", "kind"),
+    [("similarity", "min-similarity"), ("NSFW", "nsfw-substrings"), ("WIDTH", "image-pixels")],
+)
+def test_a_step_without_its_column_is_not_evaluable_never_passed(
+    column: str, kind: str, tmp_path: Path
+) -> None:
+    step = Step(id="s", kind=kind, title="t", params=EXAMPLES[kind])
+    out = step.implementation.judge(batch(frame(8, **{column: None}), tmp_path), step.parsed())
+    assert set(out.tolist()) == {int(Outcome.NOT_EVALUABLE)}
+
+
+def test_the_nsfw_substring_rule_is_case_sensitive_and_matches_inside_words(tmp_path: Path) -> None:
+    table = frame(
+        4,
+        TEXT=["the canteen", "Teenager", "a kid", "a kid"],
+        NSFW=["UNSURE", "UNSURE", "UNLIKELY", "NSFW"],
+    )
+    step = load_recipe("laion400m").step[-1]
+    out = step.implementation.judge(batch(table, tmp_path), step.parsed())
+    assert [Outcome(int(o)).name for o in out] == ["DROP", "NOT_EVALUABLE", "KEEP", "DROP"]
+
+
+def test_a_rewrite_that_leaves_nothing_is_emptied(tmp_path: Path) -> None:
+    b = batch(frame(3, TEXT=[" \n ", "", "a &amp; b"]), tmp_path)
+    out = STEPS["clean-text"].judge(b, STEPS["clean-text"].Params())
+    assert [Outcome(int(o)).name for o in out] == ["EMPTIED", "KEEP", "REWRITE"]
+    assert b.text == ["", "", "a & b"]
+
+
+@given(st.text(st.characters(codec="ascii"), max_size=60))
+def test_the_fast_path_of_cleaning_equals_ftfy(text: str) -> None:
+    assert clean_text(text) == ftfy.fix_text(text).replace("\n", " ").strip()
+
+
+def test_row_key_is_the_hash_that_laion_publishes() -> None:
+    # the first half of MurmurHash3_x64_128("abc") with seed 0, as a signed integer
+    assert row_key(["a", "bc"]) == row_key(["abc"])
+    assert row_key(["abc"]) == -5434086359492102041
+
+
+@pytest.mark.parametrize("url", ["http://[bad/a.jpg", "", "no-host", "http://h.example:80/x"])
+def test_domain_never_raises(url: str) -> None:
+    assert domain(url) in {"", "h.example"}
+
+
+def plain_laion400m(table: pl.DataFrame) -> list[int]:
+    """The recipe as a plain loop that drops as it goes: indices of the surviving rows."""
+    kept, seen = [], set()
+    detect = make_detector("cld2")
+    for i, r in enumerate(table.iter_rows(named=True)):
+        text = r["TEXT"] or ""
+        if not text.strip():
+            continue
+        if any(s in r["URL"].lower() for s in (".svg", ".gif", "data:image", "javascript:")):
+            continue
+        text = ftfy.fix_text(text).replace("\n", " ").strip()
+        if detect([text])[0].code != "en" or len(text) < 5 or (r["URL"], text) in seen:
+            continue
+        seen.add((r["URL"], text))
+        if r["WIDTH"] * r["HEIGHT"] > 89_478_484 or r["similarity"] < 0.30:
+            continue
+        if r["NSFW"] != "UNLIKELY" and any(s in text for s in ("teen", "kid", "child", "baby")):
+            continue
+        kept.append(i)
+    return kept
+
+
+def scan_folder(folder: Path, recipe: Recipe):
+    units = list_units(list_shards([str(folder)]))
+    return resolve(recipe, units, [scan_unit(u, recipe) for u in units])
+
+
+def test_the_scan_keeps_what_a_plain_loop_keeps(tmp_path: Path) -> None:
+    table = frame(400)
+    scan = scan_folder(write(tmp_path, table, 3, 17), load_recipe("laion400m"))
+    survivors = np.flatnonzero(scan.removed_at == len(scan.recipe.step)).tolist()
+    assert survivors == plain_laion400m(table)
+    assert 0 < len(survivors) < 400
+    assert scan.counts.survivors(scan.recipe.deciding) == len(survivors)
+    assert scan.counts.n_rows == 400
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(n_shards=st.integers(1, 6), group=st.integers(1, 50))
+def test_a_scan_of_any_split_equals_the_scan_of_the_whole(
+    tmp_path_factory: pytest.TempPathFactory, n_shards: int, group: int
+) -> None:
+    table, recipe = frame(120), load_recipe("laion5b-en")
+    split = scan_folder(write(tmp_path_factory.mktemp("s"), table, n_shards, group), recipe)
+    whole = scan_folder(write(tmp_path_factory.mktemp("w"), table, 1, 1000), recipe)
+    assert split.removed_at.tolist() == whole.removed_at.tolist()
+    assert split.counts.total() == whole.counts.total()
+    for i in range(len(recipe.step)):
+        assert split.outcomes(i) == whole.outcomes(i)
+
+
+def test_duplicates_are_judged_on_every_row_against_survivors_only(tmp_path: Path) -> None:
+    table = frame(
+        4,
+        URL=[
+            "http://a.example/1.gif",
+            "http://a.example/1.gif",
+            "http://b.example/",
+            "http://b.example/",
+        ],
+        TEXT=["the same long caption of a house"] * 4,
+        similarity=[0.4] * 4,
+    )
+    scan = scan_folder(write(tmp_path, table, 1), load_recipe("laion400m"))
+    dedup = next(i for i, s in enumerate(scan.recipe.step) if s.kind == "duplicates")
+    # rows 0 and 1 fall to the URL rule, so neither makes the other a duplicate
+    assert scan.rows[f"outcome_{dedup}"].to_list() == [0, 0, 0, int(Outcome.DROP)]
+
+
+def test_a_finished_unit_is_not_scanned_again_and_another_plan_never_mixes(tmp_path: Path) -> None:
+    recipe = load_recipe("laion400m")
+    unit = list_units(list_shards([str(write(tmp_path / "s", frame(20), 1))]))[0]
+    first = scan_unit_cached(unit, recipe, tmp_path / "cache")
+    unit.shard.path.unlink()
+    assert scan_unit_cached(unit, recipe, tmp_path / "cache").equals(first)
+    other = recipe.model_copy(update={"step": recipe.step[:3]})
+    assert plan_fingerprint(other) != plan_fingerprint(recipe)
+    with pytest.raises(ShardError):
+        scan_unit_cached(unit, other, tmp_path / "cache")
+
+
+def test_failed_units_are_listed_or_fail_the_run(tmp_path: Path) -> None:
+    units = list_units(list_shards([str(write(tmp_path, frame(40)))]))
+
+    def work(unit):
+        if unit.row_group == 1:
+            raise ShardError(f"{unit.label}: broken")
+        return unit.row_group
+
+    ran = run_serial(units, work, max_failed_share=0.5)
+    assert [f.unit.row_group for f in ran.failed] == [1, 1]
+    assert ran.partials == (0, 2, 0, 2)
+    with pytest.raises(
+        ShardError, match=r"2 of 6 units failed, first: part-00000\.parquet#1: broken"
+    ):
+        run_serial(units, work, max_failed_share=0.01)
+
+
+@pytest.mark.parametrize("name", known_recipes())
+def test_every_recipe_is_cited_and_loads(name: str) -> None:
+    recipe = load_recipe(name)
+    assert recipe.name == name
+    assert recipe.source
+    assert recipe.confidence in {"verified", "secondary", "from memory"}
+    for step in recipe.step:
+        assert step.simulated == "yes" or step.note
+
+
+def test_a_recipe_that_is_not_known_or_not_sound_says_so(tmp_path: Path) -> None:
+    with pytest.raises(UnknownName, match="did you mean laion5b-en"):
+        load_recipe("laion5b")
+    with pytest.raises(ConfigError, match="No such file"):
+        load_recipe(str(tmp_path / "no.toml"))
+    path = tmp_path / "bad.toml"
+    path.write_text("name = [")
+    with pytest.raises(ConfigError, match="not valid TOML"):
+        load_recipe(str(path))
+
+
+unit_counts = st.dictionaries(
+    st.tuples(st.integers(0, 7), st.integers(0, 3)), st.integers(1, 9), min_size=1, max_size=4
+)
+
+
+@given(st.dictionaries(st.sampled_from("abcdef"), unit_counts), st.data())
+def test_merging_is_associative_commutative_and_idempotent(
+    truth: dict[str, dict[tuple[int, int], int]], data: st.DataObject
+) -> None:
+    names = st.sets(st.sampled_from(sorted(truth))) if truth else st.just(set())
+    a, b, c = (PatternCounts({u: truth[u] for u in data.draw(names)}) for _ in range(3))
+    assert a.merge(b).by_unit == b.merge(a).by_unit
+    assert a.merge(b).merge(c).by_unit == a.merge(b.merge(c)).by_unit
+    assert a.merge(a).by_unit == a.by_unit
+    assert a.merge(b).total() == b.merge(a).total()
+
+
+def test_the_same_unit_with_other_numbers_is_a_conflict() -> None:
+    with pytest.raises(MergeConflict, match="unit u was counted twice"):
+        PatternCounts({"u": {(0, 0): 1}}).merge(PatternCounts({"u": {(0, 0): 2}}))

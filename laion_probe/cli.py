@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import re
 import sys
@@ -32,6 +33,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"laion-probe: {_one_line(str(error))}", file=sys.stderr)
         return 1
+    except BrokenPipeError:
+        # The reader of our output (head, say) has gone; what was asked for is written.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         print("laion-probe: stopped; finished units are kept, run again to go on", file=sys.stderr)
         return 130
@@ -73,13 +78,14 @@ def _add_probe(commands: Any) -> None:
         "prompt",
         "recipe",
         "already",
+        "data-note",
         "model",
         "pretrained",
         "embeddings",
         "out",
         "cache",
     ):
-        p.add_argument(f"--{name}", help=_help(name))
+        p.add_argument(f"--{name}", help=_help(name.replace("-", "_")))
     for name, kind in (("seed", int), ("show", int), ("audit-captions", int)):
         p.add_argument(f"--{name}", type=kind, metavar="N", help=_help(name.replace("-", "_")))
     for name in ("threshold", "level", "max-failed-share"):

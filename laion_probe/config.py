@@ -39,6 +39,9 @@ class ProbeConfig(BaseModel):
     already: str | None = Field(
         None, description="recipe that the shards have already passed; default: guessed, and said"
     )
+    data_note: str = Field(
+        "", description="what readers must know of the data, shown at the top (say: simulated)"
+    )
     model: str = Field("ViT-B-32", description="open_clip model name, or local-dir:FOLDER")
     pretrained: str | None = Field(None, description="open_clip weights tag, or a checkpoint file")
     embeddings: str | None = Field(

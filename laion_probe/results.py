@@ -327,6 +327,7 @@ class ProbeResult(_Value):
     recipe: str
     recipe_title: str
     recipe_source: str
+    data_note: str = ""  # what readers must know of the input, in the words of who gave it
     finding: Finding
     stages: tuple[Stage, ...]
     shifts: tuple[Shift, ...]

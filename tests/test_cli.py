@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import struct
 import zlib
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from conftest import ROOT
 from PIL import Image
 from shardmaker import frame, write
 
@@ -200,6 +202,16 @@ def test_help_documents_every_option(capsys: pytest.CaptureFixture[str]) -> None
     for name, field in ProbeConfig.model_fields.items():
         assert f"--{name.replace('_', '-')}" in text or name == "concept"
         assert str(field.description)[:25] in text
+
+
+def test_every_command_stands_in_the_readme(capsys: pytest.CaptureFixture[str]) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    listed = re.findall(r"^    (\w+)  ", capsys.readouterr().out, flags=re.M)
+    assert {"probe", "recipes"} <= set(listed)
+    for command in listed:
+        assert f"laion-probe {command}" in readme
 
 
 def test_recipes_are_listed_and_shown(capsys: pytest.CaptureFixture[str]) -> None:

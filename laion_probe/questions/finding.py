@@ -38,11 +38,11 @@ def write_finding(inputs: Inputs, concept: ConceptResult, chain: Chain) -> Findi
         part = _share(a, stages["neighbourhood"])
         if inputs.recipe.deciding:
             claims.append(_recipe_claim(a, chain))
-            part += f" and {claims[-1].text}"
+            part += _joined(claims[-1], "and")
         data.append(part)
         if "generated" in stages:
             claims.append(_generator_claim(a, chain))
-            generated.append(f"{_share(a, stages['generated'])}, {claims[-1].text}")
+            generated.append(_share(a, stages["generated"]) + _joined(claims[-1]))
     after = f" after {inputs.recipe.name}" if inputs.recipe.deciding else ""
     sentences = [f"Near “{concept.name}” in the data{after}, {'; '.join(data)}."]
     if generated:
@@ -50,6 +50,12 @@ def write_finding(inputs: Inputs, concept: ConceptResult, chain: Chain) -> Findi
     else:
         sentences.append(f"There are no generated pictures of “{concept.name}” to compare with.")
     return Finding(sentences=tuple(sentences), claims=tuple(claims))
+
+
+def _joined(claim: Claim, word: str = "") -> str:
+    """The claim as the end of a sentence that began with a share."""
+    joint = word if claim.supported else "but"
+    return f", {joint} {claim.text}" if joint else f", {claim.text}"
 
 
 def _share(a: Attribute, stage: Stage) -> str:
@@ -74,13 +80,11 @@ def _generator_claim(a: Attribute, chain: Chain) -> Claim:
     index, shift = _find(chain, a, "neighbourhood", "generated")
     known = shift.with_known_errors
     if not _supported(shift.difference):
-        text = (
-            f"but {CANNOT_TELL} whether this differs from the data{_difference(shift.difference)}"
-        )
+        text = f"{CANNOT_TELL} whether this differs from the data{_difference(shift.difference)}"
         return _claim("generator", a, text, index, shift)
     if known is not None and not _same_side(shift.difference, known):
         text = (
-            f"but {CANNOT_TELL} whether this differs from the data"
+            f"{CANNOT_TELL} whether this differs from the data"
             f"{_difference(shift.difference)} as read, {_range(known)} allowing for the "
             "classifier’s measured errors"
         )

@@ -58,6 +58,7 @@ def probe(config: ProbeConfig, progress: Progress = lambda what, done, of: None)
         recipe=inputs.recipe.name,
         recipe_title=inputs.recipe.title,
         recipe_source=inputs.recipe.source,
+        data_note=config.data_note,
         finding=write_finding(inputs, concept.result, chain),
         stages=chain.stages,
         shifts=chain.shifts,

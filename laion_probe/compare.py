@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 from laion_probe import estimate
 from laion_probe.attributes import UNKNOWN, Attribute
 from laion_probe.estimate import Sample
-from laion_probe.known_error import Adjusted, adjust, difference_range, share_range
+from laion_probe.known_error import (
+    Adjusted,
+    Labels,
+    adjust,
+    difference_range,
+    paired_range,
+    share_range,
+)
 from laion_probe.measures import words
 from laion_probe.results import Amplification, Composition, KnownError, Shift, WordScore
 
@@ -61,9 +68,8 @@ class Labelled:
 def adjusted(data: Labelled, stage: Bools, seed: int = 0) -> Adjusted | None:
     """The headline share of ``stage`` under each measured confusion; None where none is known."""
     a = data.attribute
-    sample = Sample(data.sample.unit[stage], data.sample.sampled, data.sample.level)
-    contrast = (a.contrast, a.against)
-    return adjust(data.label[stage], a.levels, contrast, data.known_errors, sample, seed)
+    labels = Labels(data.label, stage, a.levels, (a.contrast, a.against), data.sample)
+    return adjust(labels, data.known_errors, seed)
 
 
 def compose(data: Labelled, stage: Bools) -> Composition:
@@ -89,14 +95,19 @@ def compose(data: Labelled, stage: Bools) -> Composition:
 def shift_nested(data: Labelled, before: tuple[str, Bools], after: tuple[str, Bools]) -> Shift:
     """The change of the headline share between nested stages, given as (id, mask)."""
     first, second = before[1] & data.base, after[1] & data.base
+    difference = estimate.difference_nested(data.hit, first, second, data.sample)
+    one, two = adjusted(data, before[1]), adjusted(data, after[1])
     return Shift(
         attribute=data.attribute.name,
         contrast_level=data.attribute.contrast,
         from_stage=before[0],
         to_stage=after[0],
-        difference=estimate.difference_nested(data.hit, first, second, data.sample),
+        difference=difference,
         ratio=estimate.ratio_nested(data.hit, first, second, data.sample),
         paired=True,
+        with_known_errors=None
+        if one is None or two is None
+        else paired_range(one, two, difference),
     )
 
 
@@ -124,23 +135,28 @@ def shift_independent(
 
 
 def amplification(attribute: Attribute, data: Composition, shift: Shift) -> Amplification:
-    """Change of distance from parity, signed towards the side that the data favour.
+    """The change towards the side of parity that the data favour, which may pass beyond it.
 
     Where the interval of the data's share contains parity, the side is not determined and no
     number is given: |g - 1/2| - |t - 1/2| is biased upwards there.
     """
     share = data.contrast
     parity = attribute.parity
-    if share.low is None or share.high is None or share.low <= parity <= share.high:
+    true = data.with_known_errors
+    unsure = share.low is None or share.high is None or share.low <= parity <= share.high
+    if true is not None:
+        unsure |= true.low is None or true.high is None or true.low <= parity <= true.high
+    if unsure or share.low is None:
         return Amplification(
             attribute=attribute.name,
             parity=parity,
             toward=None,
             signed=None,
-            note="side not determined: the interval of the data's share contains parity",
+            note="side not determined: the data's share may be parity, by its interval or by the "
+            "classifier's measured errors",
         )
     above = share.low > parity
-    note = "positive: the generated pictures lie further to the side that the data favour"
+    note = "above zero is further to that side, below zero away from it"
     known = shift.with_known_errors
     if known is not None and (
         known.low is None or known.high is None or known.low <= 0 <= known.high

@@ -45,7 +45,7 @@ class ProbeConfig(BaseModel):
     model: str = Field("ViT-B-32", description="open_clip model name, or local-dir:FOLDER")
     pretrained: str | None = Field(None, description="open_clip weights tag, or a checkpoint file")
     embeddings: str | None = Field(
-        None, description="folder of image embeddings to use or fill, in clip-retrieval's layout"
+        None, description="folder of image embeddings that an earlier run filled, or to fill"
     )
     attributes: tuple[str, ...] = Field(
         ("gender_presentation", "skin_tone"), description="attributes to read from pictures"
@@ -77,6 +77,8 @@ def load_config(path: Path, overrides: dict[str, Any]) -> ProbeConfig:
         raise ConfigError(
             f"config file {path} does not exist: give the path of a TOML file"
         ) from None
+    except OSError as error:
+        raise ConfigError(f"config file {path}: {error.strerror}; give a TOML file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from None
     base = path.parent

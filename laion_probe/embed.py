@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from laion_probe.errors import ConfigError, EmbedderMismatch, UnknownName
 from laion_probe.pictures import PictureFile, PicturePart
@@ -42,6 +42,7 @@ Floats = NDArray[np.float32]
 #: Pictures with more pixels are refused by their header, before decoding (LAION's own limit).
 MAX_PIXELS = 89_478_484
 _BATCH = 128
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 
 
 @dataclass(frozen=True)
@@ -128,10 +129,16 @@ def decode(data: bytes) -> Image.Image:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            picture = Image.open(io.BytesIO(data))
+            # Named formats only: Pillow would hand PostScript to an interpreter.
+            picture = Image.open(io.BytesIO(data), formats=_FORMATS)
             if picture.width * picture.height > MAX_PIXELS:
                 raise ValueError(f"{picture.width}x{picture.height} pixels, over the limit")
-            return picture.convert("RGB")
+            upright = ImageOps.exif_transpose(picture)
+            if "A" in upright.getbands() or "transparency" in upright.info:
+                clear = upright.convert("RGBA")
+                white = Image.new("RGBA", clear.size, "white")
+                return Image.alpha_composite(white, clear).convert("RGB")
+            return upright.convert("RGB")
         except Image.DecompressionBombError:
             raise ValueError("too many pixels, over the limit") from None
         except (OSError, SyntaxError, EOFError) as error:

@@ -156,6 +156,10 @@ def difference_nested(hit: Bools, before: Bools, after: Bools, sample: Sample) -
     if n1 == 0 or n2 == 0:
         return not_defined("difference with a share of no rows", sample)
     value, error, units, one = _nested(hit, before, after, sample)
+    if error == 0 and n1 != n2 and sample.sampled < 1:
+        # all are hits, or none: the residuals say nothing, the shares' own intervals do
+        first, second = share(hit, before, sample), share(hit, after, sample)
+        return difference_independent(first, second)
     half = _t(units, sample.level) * error
     low, high = max(-1.0, value - half), min(1.0, value + half)
     method = "full scan" if sample.sampled >= 1 else "paired linearisation by unit, Student's t"

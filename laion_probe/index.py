@@ -20,15 +20,18 @@ def top_k(vectors: Floats, query: Floats, k: int) -> tuple[NDArray[np.int64], Fl
 
     index = faiss.IndexFlatIP(vectors.shape[1])
     index.add(np.ascontiguousarray(vectors))
-    # One more than asked for would do for ties in most data; exact search is cheap, so take all.
-    scores, rows = index.search(np.ascontiguousarray(query[None]), len(vectors))
+    n = len(vectors)
+    wanted = min(k + 1, n)
+    while True:
+        scores, rows = index.search(np.ascontiguousarray(query[None]), wanted)
+        # Ties at the end may lie outside: search on until the last score is below the k-th.
+        if wanted == n or scores[0][-1] < scores[0][min(k, n) - 1]:
+            break
+        wanted = min(2 * wanted, n)
     order = np.lexsort((rows[0], -scores[0]))[:k]
     return rows[0][order].astype(np.int64), scores[0][order].astype(np.float32)
 
 
 def similarities(vectors: Floats, query: Floats) -> Floats:
     """The cosine of every row with ``query``, in row order."""
-    rows, scores = top_k(vectors, query, len(vectors))
-    out = np.empty(len(vectors), dtype=np.float32)
-    out[rows] = scores
-    return out
+    return np.asarray(vectors @ query, dtype=np.float32)

@@ -21,10 +21,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from laion_probe.estimate import Sample
+from laion_probe.estimate import Sample, difference_independent, share
 from laion_probe.results import Estimate, KnownError
 
-__all__ = ["Adjusted", "adjust", "difference_range", "for_concept", "share_range"]
+__all__ = [
+    "Adjusted",
+    "Labels",
+    "adjust",
+    "difference_range",
+    "for_concept",
+    "paired_range",
+    "share_range",
+]
 
 Floats = NDArray[np.float64]
 
@@ -46,36 +54,54 @@ class Adjusted:
     n: int
     units: int
     level: float
+    read: Estimate  # the share as read, with its sampling interval
 
 
-def for_concept(table: KnownError, concept: str) -> KnownError:
-    """The table with the concept's own group alone, where that was measured."""
-    own = table.by_group.get(concept.strip().lower())
-    return table if own is None else table.model_copy(update={"by_group": {concept: own}})
+def for_concept(table: KnownError, wanted: Sequence[str]) -> KnownError:
+    """The table with the concept's own group alone, where that was measured.
 
-
-def adjust(
-    label: NDArray[np.int64],
-    levels: Sequence[str],
-    contrast: tuple[str, str],
-    tables: Sequence[KnownError],
-    sample: Sample,
-    seed: int,
-) -> Adjusted | None:
-    """Adjust the share of contrast[0] among both levels of ``contrast`` under each table.
-
-    ``label[i]`` indexes ``levels``, aligned with ``sample.unit``. None without tables or pictures.
+    ``wanted`` are the concept's words; a group belongs to it when all of its words are among them.
     """
-    if not len(tables) or not len(label):
+    own = {g: c for g, c in table.by_group.items() if set(g.split()) <= set(wanted)}
+    return table.model_copy(update={"by_group": own}) if own else table
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Pictures as a classifier reads them: ``label[i]`` indexes ``levels``.
+
+    ``stage`` marks the pictures in question; units are those of all pictures, so that two stages
+    of the same pictures with the same seed take the same draws, and their difference is paired.
+    ``contrast`` names the level whose share is asked for, and the other one.
+    """
+
+    label: NDArray[np.int64]
+    stage: NDArray[np.bool_]
+    levels: Sequence[str]
+    contrast: tuple[str, str]
+    sample: Sample
+
+
+def adjust(labels: Labels, tables: Sequence[KnownError], seed: int) -> Adjusted | None:
+    """Adjust the share of contrast[0] among both levels under each table.
+
+    None without tables or pictures.
+    """
+    levels, contrast, sample = labels.levels, labels.contrast, labels.sample
+    if not len(tables) or not labels.stage.any():
         return None
     rng = np.random.default_rng(seed)
     _, unit = np.unique(sample.unit, return_inverse=True)
+    if unit.max() == 0:
+        unit = np.arange(len(unit))  # one unit says nothing of the spread between units
     units = int(unit.max()) + 1
     counts = np.zeros((units, len(levels)))
-    np.add.at(counts, (unit, label), 1)
-    # The finite-population correction shrinks the spread of the draws about the observed counts.
+    np.add.at(counts, (unit[labels.stage], labels.label[labels.stage]), 1)
+    # A bootstrap of m units is too narrow by (m - 1) / m; the finite-population correction
+    # shrinks the spread of the draws about the observed counts.
     weights = rng.multinomial(units, np.full(units, 1 / units), size=DRAWS)
-    weights = 1 + (weights - 1) * np.sqrt(max(0.0, 1 - sample.sampled))
+    spread = np.sqrt(max(0.0, 1 - sample.sampled) * units / max(1, units - 1))
+    weights = 1 + (weights - 1) * spread
     read = np.vstack([counts.sum(axis=0), np.maximum(weights @ counts, 0)])
     points, draws = [], []
     for table in tables:
@@ -85,40 +111,53 @@ def adjust(
         shares = _em(read, _confusions(pooled, groups or [pooled], rng))
         a, b = (shares[:, true.index(name)] for name in contrast)
         with np.errstate(invalid="ignore"):
-            share = a / (a + b)
-        points.append(share[0])
-        draws.append(share[1:])
-    return Adjusted(np.array(points), np.array(draws), len(label), units, sample.level)
+            adjusted = a / (a + b)
+        points.append(adjusted[0])
+        draws.append(adjusted[1:])
+    hit, against = (labels.label == levels.index(name) for name in contrast)
+    reading = share(hit, (hit | against) & labels.stage, sample)
+    n = int(labels.stage.sum())
+    return Adjusted(np.array(points), np.array(draws), n, units, sample.level, reading)
 
 
 def share_range(adjusted: Adjusted) -> Estimate:
-    """The range of the adjusted share over all domains, sampling included."""
-    return _range(adjusted.draws, adjusted.n, adjusted.units, adjusted.level)
+    """The range of the adjusted share over all domains, and of the share as read."""
+    return _range(adjusted.draws, adjusted.n, adjusted.units, adjusted.read)
 
 
 def difference_range(first: Adjusted, second: Adjusted) -> Estimate:
     """The range of ``second`` - ``first`` over all pairs of domains: neither side's is assumed."""
     pairs = second.draws[None, :, :] - first.draws[:, None, :]
     draws = pairs.reshape(-1, pairs.shape[-1])
-    return _range(draws, first.n + second.n, first.units + second.units, first.level)
+    read = difference_independent(first.read, second.read)
+    return _range(draws, first.n + second.n, first.units + second.units, read)
 
 
-def _range(draws: Floats, n: int, units: int, level: float) -> Estimate:
-    tail = (1 - level) / 2
+def paired_range(first: Adjusted, second: Adjusted, read: Estimate) -> Estimate:
+    """The range of ``second`` - ``first`` for stages of the same pictures, adjusted by one seed.
+
+    The same domain, confusion and units on both sides; ``read`` is the difference as read.
+    """
+    return _range(second.draws - first.draws, first.n, first.units, read)
+
+
+def _range(draws: Floats, n: int, units: int, read: Estimate) -> Estimate:
+    """Quantiles over all draws of all domains, joined with the interval of the share as read.
+
+    The interval joins since a domain without errors is possible too, and since draws of counts
+    that are zero or all do not vary while the interval does.
+    """
+    tail = (1 - read.level) / 2
     sound = draws[:, np.isfinite(draws).all(axis=0)]
-    low, high = (
-        (None, None)
-        if sound.shape[1] < DRAWS // 2
-        else (
-            float(np.quantile(sound, tail, axis=1).min()),
-            float(np.quantile(sound, 1 - tail, axis=1).max()),
-        )
-    )
+    low = high = None
+    if sound.shape[1] >= DRAWS // 2 and read.low is not None and read.high is not None:
+        low = min(read.low, float(np.quantile(sound, tail, axis=1).min()))
+        high = max(read.high, float(np.quantile(sound, 1 - tail, axis=1).max()))
     return Estimate(
         value=None,
         low=low,
         high=high,
-        level=level,
+        level=read.level,
         n=n,
         units=units,
         method=f"range over measured confusions ({DRAWS} bootstrap draws of units and confusions)",
@@ -151,10 +190,10 @@ def _confusions(pooled: Floats, groups: Sequence[Floats], rng: np.random.Generat
 def _em(read: Floats, confusion: Floats) -> Floats:
     """Shares of the true levels, shape (draws, true), given counts (draws, read) of labels."""
     n_true = confusion.shape[1]
-    share = np.full((len(read), n_true), 1 / n_true)
+    shares = np.full((len(read), n_true), 1 / n_true)
     observed = read / read.sum(axis=1, keepdims=True)
     for _ in range(_ITERATIONS):
-        joint = share[:, :, None] * confusion
+        joint = shares[:, :, None] * confusion
         posterior = joint / np.maximum(joint.sum(axis=1, keepdims=True), 1e-300)
-        share = (posterior * observed[:, None, :]).sum(axis=2)
-    return share
+        shares = (posterior * observed[:, None, :]).sum(axis=2)
+    return shares

@@ -116,7 +116,7 @@ def list_generated(folder: str) -> Generated:
         {
             "file_name": names,
             "prompt": [_text(k.get("prompt")) for k in known],
-            "batch": [_text(k.get("batch")) for k in known],
+            "batch": [_text(k.get("batch")) or None for k in known],
             "generator": [_text(k.get("generator")) or "" for k in known],
         },
         schema=dict.fromkeys(("file_name", "prompt", "batch", "generator"), pl.String),

@@ -111,8 +111,8 @@ class Shift(_Value):
     ``difference`` is ``to`` minus ``from`` (a share, so 0.05 is five points); ``ratio`` is ``to``
     over ``from``. ``paired`` says that the later stage is a subset of the earlier one and that the
     interval uses it. ``with_known_errors`` is the range of the difference when the two stages'
-    pictures may have different errors (data and generated ones), each as measured somewhere; None
-    where no errors were measured, or where both stages share the same pictures.
+    pictures may have different errors (data and generated ones), each as measured somewhere; for
+    nested stages, when both have the same. None where no errors were measured.
     """
 
     attribute: str
@@ -126,7 +126,10 @@ class Shift(_Value):
 
 
 class Amplification(_Value):
-    """Whether generated pictures lie further from parity than the data, on the data's own side.
+    """How far generated pictures lie towards the side of parity that the data favour.
+
+    Negative beyond the distance of the data from parity: the generated pictures are on the other
+    side.
 
     ``toward`` is the level that the data favour, or None when the interval of the data's share
     contains parity ("side not determined"): then ``signed`` is None as well.

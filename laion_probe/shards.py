@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from laion_probe.errors import SchemaError, ShardError
-from laion_probe.records import CANONICAL, map_columns
+from laion_probe.records import CANONICAL, ColumnMap, map_columns
 
 __all__ = ["Shard", "Unit", "file_sha256", "list_shards", "list_units", "read_unit"]
 
@@ -85,7 +85,17 @@ def list_shards(sources: Iterable[str]) -> tuple[Shard, ...]:
         raise ShardError("no shards given: use --shards with parquet files, a folder or a glob")
     ordered = sorted(paths)
     names = _short_names(ordered)
-    return tuple(_open(path, names[path]) for path in ordered)
+    shards = tuple(_open(path, names[path]) for path in ordered)
+    seen: dict[str, Shard] = {}
+    for shard in shards:
+        if shard.sha256 in seen:
+            raise ShardError(
+                f"{shard.path} and {seen[shard.sha256].path} are the same, byte for byte: give one"
+            )
+        seen[shard.sha256] = shard
+    if not any(shard.n_rows for shard in shards):
+        raise ShardError(f"no rows in {', '.join(s.name for s in shards)}: give shards with rows")
+    return shards
 
 
 def list_units(shards: Iterable[Shard]) -> tuple[Unit, ...]:
@@ -105,10 +115,13 @@ def read_unit(unit: Unit) -> pl.DataFrame:
             table = file.read_row_group(
                 unit.row_group, columns=sorted(set(columns.source.values()))
             )
-    except (OSError, pa.ArrowException, ValueError) as error:
+        return _canonical(pl.DataFrame(pl.from_arrow(table)), columns, unit)
+    except (OSError, pa.ArrowException, ValueError, pl.exceptions.PolarsError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ShardError(f"{unit.label}: cannot be read: {reason}") from error
-    frame = pl.DataFrame(pl.from_arrow(table))
+
+
+def _canonical(frame: pl.DataFrame, columns: ColumnMap, unit: Unit) -> pl.DataFrame:
     exprs = []
     for name, kind in CANONICAL.items():
         dtype = _DTYPES[kind]
@@ -150,7 +163,8 @@ def _open(path: Path, name: str) -> Shard:
         with pq.ParquetFile(path) as file:
             meta = file.metadata
             groups = tuple(meta.row_group(i).num_rows for i in range(meta.num_row_groups))
-            columns = tuple(file.schema_arrow.names)
+            schema = file.schema_arrow
+            columns = tuple(schema.names)
     except (OSError, pa.ArrowException) as error:
         reason = str(error).splitlines()[0]
         raise ShardError(
@@ -158,5 +172,12 @@ def _open(path: Path, name: str) -> Shard:
         ) from error
     if not columns:
         raise SchemaError(f"{path}: has no columns")
-    map_columns(columns, str(path))
+    source = map_columns(columns, str(path)).source
+    for column in (source["url"], source["text"]):
+        if columns.count(column) > 1:
+            n = columns.count(column)
+            raise SchemaError(f"{path}: has {n} columns named {column}; keep one")
+        kind = schema.field(column).type
+        if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+            raise SchemaError(f"{path}: column {column} is {kind}, not text; convert it to string")
     return Shard(path, name, file_sha256(path), groups, columns)

@@ -74,6 +74,16 @@ class TestBadInput:
     def test_a_concept_of_only_spaces(self, capsys):
         assert "the concept is empty" in fails(capsys, "probe", "  ", "--shards", "shards")
 
+    def test_a_concept_without_words(self, capsys):
+        assert "has no letters or digits" in fails(capsys, "probe", "!!!", "--shards", "shards")
+
+    def test_a_config_that_is_a_folder(self, capsys):
+        assert "give a TOML file" in fails(capsys, "probe", "x", "--config", "shards")
+
+    def test_examples_without_pictures_to_compare(self, capsys):
+        line = fails(capsys, "probe", "x", "--shards", "shards", "--examples", "a.png")
+        assert "give --images too" in line
+
     def test_an_unknown_recipe(self, capsys):
         line = fails(capsys, "probe", "x", "--shards", "shards", "--recipe", "laion2b")
         assert "unknown recipe 'laion2b'" in line
@@ -155,6 +165,17 @@ class TestBadModelsAndPictures:
         line = fails(capsys, *self.base, *self.model)
         assert "1 of 4 generated pictures cannot be used, first 3.png: not a readable" in line
         assert cli.main([*self.base, *self.model, "--max-failed-share", "0.5"]) == 0
+
+    def test_several_prompts_that_name_the_concept_are_not_pooled(self, capsys):
+        lines = [
+            json.dumps({"file_name": f"{i}.png", "prompt": p})
+            for i, p in enumerate(["a doctor", "a female doctor", "a dog"])
+        ]
+        Path("pictures/metadata.jsonl").write_text("\n".join(lines))
+        line = fails(capsys, *self.base, *self.model)
+        assert "2 different prompts" in line
+        assert "choose one with --prompt" in line
+        assert cli.main([*self.base, *self.model, "--prompt", "a doctor"]) == 0
 
     def test_a_picture_too_large_is_refused_before_decoding(self, capsys):
         big_png(Path("pictures/3.png"))

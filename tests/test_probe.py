@@ -80,6 +80,8 @@ def test_step_effects_add_up_to_what_is_left(doctor: ProbeResult) -> None:
         n -= step.n_removed_here
     assert n == doctor.stage("neighbourhood").n_rows
     nsfw = doctor.steps[-1]
+    assert nsfw.removals == ()
+    assert "step:nsfw" not in {s.id for s in doctor.stages}  # judged on no row: no stage
     assert nsfw.outcomes == {"not_evaluable": doctor.stage("all").n_rows}
     assert nsfw.removed_share.value is None
 
@@ -203,6 +205,30 @@ def test_the_empty_prompt_can_be_asked_for(demo: Path, cache: Path) -> None:
     assert result.generated is not None
     assert result.generated.n_pictures == 400
     assert result.generated.simulated
+    assert "In 400 pictures generated from the empty prompt," in result.finding.sentences[1]
+    assert "the side that the data favour" not in result.finding.sentences[1]
+
+
+def test_generated_pictures_are_measured_without_pictures_of_the_data(
+    demo: Path, cache: Path
+) -> None:
+    values = {"concept": "doctor", "cache": str(cache), "audit_captions": 0}
+    config = load_config(demo / "probe.toml", values).model_copy(update={"images": None})
+    result = probe(config)
+    assert result.concept.status == "no pictures"
+    assert "In 200 pictures generated from “a photo of a doctor”" in result.finding.sentences[1]
+    assert result.finding.claims == ()
+    assert result.stage("generated").compositions["skin_tone"].contrast.value is not None
+
+
+def test_everything_in_the_input_has_one_range_whatever_is_asked(
+    demo: Path, cache: Path, doctor: ProbeResult
+) -> None:
+    sari = ask(demo, cache, "a woman in a sari", recipe="laion400m")
+    first = doctor.stage("all").compositions["gender_presentation"].with_known_errors
+    second = sari.stage("all").compositions["gender_presentation"].with_known_errors
+    assert first is not None
+    assert first == second
 
 
 def test_pictures_may_stand_for_the_concept(demo: Path, cache: Path, doctor: ProbeResult) -> None:
@@ -235,7 +261,7 @@ def test_captions_alone_say_what_captions_can(shared: Path, cache: Path) -> None
         )
     )
     assert result.concept.status == "no pictures"
-    assert "nothing can be embedded" in result.finding.sentences[0]
+    assert "no composition of the data is measured" in result.finding.sentences[0]
     assert all(s.n_pictures == 0 and s.compositions == {} for s in result.stages)
     english = next(s for s in result.steps if s.id == "english")
     assert english.removed_share.value == pytest.approx(0.007)

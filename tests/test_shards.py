@@ -88,3 +88,35 @@ def test_a_row_group_that_cannot_be_read_names_its_unit(tmp_path: Path) -> None:
     file.write_bytes(bytes(data))
     with pytest.raises(ShardError, match=r"part-00000\.parquet#0: cannot be read"):
         read_unit(unit)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"URL": ["a"], "TEXT": [["a", "b"]]}, "column TEXT is .*list.*, not text"),
+        ({"URL": ["a"], "TEXT": [b"\xff\xfe"]}, "column TEXT is .*binary.*, not text"),
+        ({"URL": ["a"], "TEXT": [{"a": 1}]}, "column TEXT is struct.*, not text"),
+    ],
+)
+def test_a_caption_column_of_another_type_is_refused(tmp_path: Path, columns, message) -> None:
+    pl.DataFrame(columns).write_parquet(tmp_path / "x.parquet")
+    with pytest.raises(SchemaError, match=message):
+        list_shards([str(tmp_path)])
+
+
+def test_a_size_that_is_no_number_fails_its_unit(tmp_path: Path) -> None:
+    pl.DataFrame({"URL": ["a"], "TEXT": ["b"], "WIDTH": [[1, 2]]}).write_parquet(
+        tmp_path / "x.parquet"
+    )
+    with pytest.raises(ShardError, match=r"x\.parquet#0: cannot be read"):
+        read_unit(list_units(list_shards([str(tmp_path)]))[0])
+
+
+def test_a_copy_of_a_shard_and_shards_without_rows_are_refused(tmp_path: Path) -> None:
+    write(tmp_path, frame(4), 1)
+    (tmp_path / "copy.parquet").write_bytes((tmp_path / "part-00000.parquet").read_bytes())
+    with pytest.raises(ShardError, match="are the same, byte for byte"):
+        list_shards([str(tmp_path)])
+    write(tmp_path / "empty", frame(4).clear(), 1)
+    with pytest.raises(ShardError, match="no rows in part-00000"):
+        list_shards([str(tmp_path / "empty")])

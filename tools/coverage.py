@@ -278,11 +278,16 @@ woman or man, darker among those read as darker or lighter.
 - *true, rows*: the true share of all rows of the concept that are left at this stage (for generated
   pictures: of the pictures drawn)
 - *true, pictures*: of the very pictures that the estimate rests on, right concept or not
-- *with known errors*: the range of the true share that the classifier's measured errors allow
+- *with known errors*: the range of the true share that the classifier's measured errors allow;
+  the errors of these very renderings and concepts were measured (on other pictures), so this is
+  its best case, seen once a line and not re-simulated
 - *sampling*: of {TRIALS} re-simulations of labels and of which rows have pictures, how many
   intervals cover what the classifier would report had all been read. This is what they claim.
 - *truth*: how many of the same intervals cover the true share. They do not claim to: labels are
   **uncorrected classifier labels**.
+
+The re-simulations let pictures be missing at random, as the intervals assume; that downloads from
+one region fail more often, which hits saris most, is not in them.
 
 """
     rows = [

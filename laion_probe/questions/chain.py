@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +19,12 @@ from laion_probe.compare import (
 )
 from laion_probe.config import ProbeConfig
 from laion_probe.estimate import Sample
+from laion_probe.known_error import for_concept
+from laion_probe.neighbourhood import keywords
 from laion_probe.questions.concept import Pool
 from laion_probe.questions.inputs import Inputs
 from laion_probe.questions.outputs import Outputs
-from laion_probe.results import Amplification, Shift, Stage
+from laion_probe.results import Amplification, KnownError, Shift, Stage
 from laion_probe.scan import Scan
 
 __all__ = ["Chain", "build_chain"]
@@ -62,7 +64,11 @@ def build_chain(
     outputs: Outputs | None,
 ) -> Chain:
     """Compose every stage and compare each with the one before it."""
-    links = _links(inputs, config)
+    links = _links(inputs, config, scan)
+    wanted = keywords(config.concept)
+    # Pictures of everything, and of a prompt that does not name the concept, may have any errors.
+    for_this = tuple(for_concept(e, wanted) for e in inputs.known_errors)
+    for_any = inputs.known_errors
     removed_at = pool.pictured["removed_at"].to_numpy()
     masks = {
         link.id: (near if link.concept_only else np.ones(len(near), dtype=bool))
@@ -72,6 +78,7 @@ def build_chain(
     labelled = _label(
         inputs,
         pool.vectors,
+        for_this,
         Sample(
             pool.pictured["unit"].to_numpy(),
             pool.sampled,
@@ -88,7 +95,13 @@ def build_chain(
             n_rows=int((scan.removed_at > link.step).sum()),
             n_concept_rows=int((named & (scan.removed_at > link.step)).sum()),
             n_pictures=int(masks[link.id].sum()),
-            compositions={name: compose(d, masks[link.id]) for name, d in labelled.items()},
+            compositions={
+                name: compose(
+                    d if link.concept_only else replace(d, known_errors=_of(name, for_any)),
+                    masks[link.id],
+                )
+                for name, d in labelled.items()
+            },
         )
         for link in links
     ]
@@ -99,6 +112,7 @@ def build_chain(
         output_labels = _label(
             inputs,
             outputs.vectors,
+            for_this if outputs.names_concept else for_any,
             Sample(outputs.unit, 0.0, config.level, "seed batches are exchangeable"),
         )
         everything = np.ones(len(outputs.vectors), dtype=bool)
@@ -129,16 +143,15 @@ def build_chain(
     return Chain(tuple(stages), tuple(shifts), tuple(amplified), masks, labelled, output_labels)
 
 
-def _links(inputs: Inputs, config: ProbeConfig) -> list[_Link]:
+def _links(inputs: Inputs, config: ProbeConfig, scan: Scan) -> list[_Link]:
+    """All stages of the data; a step that could be judged on no row makes none."""
     name = config.concept.strip()
     steps = inputs.recipe.step
+    judged = [i for i in inputs.recipe.deciding if set(scan.outcomes(i)) != {"not_evaluable"}]
     return [
         _Link("all", "pool", "everything in the input, whatever it shows", -1, concept_only=False),
         _Link("pool", "pool", f"near “{name}”, before the recipe", -1),
-        *(
-            _Link(f"step:{steps[i].id}", "step", f"after: {steps[i].title}", i)
-            for i in inputs.recipe.deciding
-        ),
+        *(_Link(f"step:{steps[i].id}", "step", f"after: {steps[i].title}", i) for i in judged),
         _Link(
             "neighbourhood",
             "neighbourhood",
@@ -148,7 +161,16 @@ def _links(inputs: Inputs, config: ProbeConfig) -> list[_Link]:
     ]
 
 
-def _label(inputs: Inputs, vectors: NDArray[np.float32], sample: Sample) -> dict[str, Labelled]:
+def _of(attribute: str, errors: tuple[KnownError, ...]) -> tuple[KnownError, ...]:
+    return tuple(e for e in errors if e.attribute == attribute)
+
+
+def _label(
+    inputs: Inputs,
+    vectors: NDArray[np.float32],
+    errors: tuple[KnownError, ...],
+    sample: Sample,
+) -> dict[str, Labelled]:
     if inputs.embedder is None or len(vectors) == 0:
         return {}
     return {
@@ -157,7 +179,7 @@ def _label(inputs: Inputs, vectors: NDArray[np.float32], sample: Sample) -> dict
             zero_shot(vectors, a, inputs.embedder),
             sample,
             ZERO_SHOT_LABELS,
-            tuple(e for e in inputs.known_errors if e.attribute == a.name),
+            _of(a.name, errors),
         )
         for a in inputs.attributes
     }

@@ -54,11 +54,13 @@ class Pool:
     files: tuple[PictureFile, ...]
     attempted: int
     failed: dict[str, int]
+    n_unread: int = 0  # rows of units that failed
 
     @property
     def sampled(self) -> float:
-        """Share of rows with a readable picture."""
-        return len(self.pictured) / len(self.rows) if len(self.rows) else 0.0
+        """Share of all rows, those of failed units included, with a readable picture."""
+        n = len(self.rows) + self.n_unread
+        return len(self.pictured) / n if n else 0.0
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,7 @@ def build_pool(
         tuple(files[i] for i in chosen),
         len(tried),
         reasons,
+        sum(s.n_rows for s in inputs.shards) - len(rows),
     )
 
 
@@ -131,7 +134,7 @@ def find_concept(inputs: Inputs, config: ProbeConfig, pool: Pool) -> Concept:
         status = "no pictures"
         threshold = Threshold(None, "there are no pictures to compare with the concept")
         answer = (
-            "No pictures were given, so nothing can be embedded and no composition is measured: "
+            "No pictures of the data were given, so no composition of the data is measured: "
             f"{n_keyword_rows} of {len(pool.rows)} captions name “{config.concept}”."
         )
         similarity, query = nothing, None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from laion_probe.attributes import UNKNOWN
 from laion_probe.compare import Labelled
 from laion_probe.estimate import share
 from laion_probe.questions.concept import Pool
@@ -42,6 +41,11 @@ def step_effects(
             notes.append(
                 f"removal not observable: the input has passed {inputs.already.name} before"
             )
+            if here.any():
+                notes.append(
+                    f"yet {int(here.sum())} rows fail it, so the input has not passed this step as "
+                    "it is replayed here"
+                )
         effects.append(
             StepEffect(
                 id=step.id,
@@ -56,7 +60,9 @@ def step_effects(
                 n_reached=int(reached.sum()),
                 n_removed_here=int(here.sum()),
                 removed_share=removed if decides else _not_a_decision(),
-                removals=_removals(i, pool, near, labelled) if decides and observable else (),
+                removals=_removals(i, pool, near, labelled)
+                if decides and observable and judged
+                else (),
             )
         )
     return tuple(effects)
@@ -71,7 +77,7 @@ def _removals(
     gone = near & (removed_at == step)
     out = []
     for data in labelled.values():
-        for level in (data.attribute.contrast, data.attribute.against, UNKNOWN):
+        for level in data.attribute.levels:
             mine = data.level(level)
             out.append(
                 LevelRemoval(

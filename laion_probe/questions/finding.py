@@ -23,33 +23,51 @@ __all__ = ["cannot_say", "how_measured", "write_finding"]
 CANNOT_TELL = "these data cannot tell"
 
 
-def write_finding(inputs: Inputs, concept: ConceptResult, chain: Chain) -> Finding:
+def write_finding(
+    inputs: Inputs, concept: ConceptResult, chain: Chain, outputs: Outputs | None
+) -> Finding:
     """Two sentences: what the data hold after the recipe, and what the generator adds.
 
-    A claim of a change whose interval contains zero is withheld and reads "these data cannot tell".
+    A claim of a change is withheld, and reads "these data cannot tell", when its interval contains
+    zero, or when the classifier's measured errors could explain it.
     """
-    if concept.status != "found":
-        return Finding(sentences=(concept.answer,), claims=())
+    stages = {stage.id: stage for stage in chain.stages}
+    found = concept.status == "found"
     claims: list[Claim] = []
     data: list[str] = []
     generated: list[str] = []
-    stages = {stage.id: stage for stage in chain.stages}
     for a in inputs.attributes:
-        part = _share(a, stages["neighbourhood"])
-        if inputs.recipe.deciding:
-            claims.append(_recipe_claim(a, chain))
-            part += _joined(claims[-1], "and")
-        data.append(part)
+        if found:
+            data.append(_share(a, stages["neighbourhood"]))
+            if inputs.recipe.deciding:
+                claims.append(_recipe_claim(a, chain))
+                data[-1] += _joined(claims[-1], "and")
         if "generated" in stages:
-            claims.append(_generator_claim(a, chain))
-            generated.append(_share(a, stages["generated"]) + _joined(claims[-1]))
+            generated.append(_share(a, stages["generated"]))
+            if found:
+                claims.append(_generator_claim(a, chain, outputs))
+                generated[-1] += _joined(claims[-1])
     after = f" after {inputs.recipe.name}" if inputs.recipe.deciding else ""
     sentences = [f"Near “{concept.name}” in the data{after}, {'; '.join(data)}."]
-    if generated:
-        sentences.append(f"In the generated pictures, {'; '.join(generated)}.")
-    else:
-        sentences.append(f"There are no generated pictures of “{concept.name}” to compare with.")
+    if not found:
+        sentences = [concept.answer]
+    if outputs is not None:
+        sentences.append(f"In {_generated_from(outputs)}, {'; '.join(generated)}.")
+    elif inputs.generated is not None:
+        sentences.append(
+            f"None of the generated pictures’ prompts names “{concept.name}”: none was compared."
+        )
+    elif found:
+        sentences.append("No generated pictures were given to compare with.")
     return Finding(sentences=tuple(sentences), claims=tuple(claims))
+
+
+def _generated_from(outputs: Outputs) -> str:
+    n = outputs.summary.n_pictures
+    if not outputs.summary.prompts:
+        return f"{n} generated pictures (of a prompt that is not known)"
+    prompt = outputs.summary.prompts[0]
+    return f"{n} pictures generated from " + (f"“{prompt}”" if prompt else "the empty prompt")
 
 
 def _joined(claim: Claim, word: str = "") -> str:
@@ -59,65 +77,69 @@ def _joined(claim: Claim, word: str = "") -> str:
 
 
 def _share(a: Attribute, stage: Stage) -> str:
-    contrast = stage.compositions[a.name].contrast
+    c = stage.compositions[a.name]
     pair = f"{a.contrast} or {a.against}"
-    if contrast.value is None:
+    if c.contrast.value is None:
         return f"no picture is read as {pair}"
-    return f"{_percent(contrast)} of the pictures read as {pair} are read as {a.contrast}"
+    text = f"{_percent(c.contrast)} of the pictures read as {pair} are read as {a.contrast}"
+    true = c.with_known_errors
+    if true is None or true.low is None or true.high is None:
+        return f"{text} ({c.labels})"
+    allowed = f"{100 * true.low:.0f} to {100 * true.high:.0f} %"
+    return f"{text} ({c.labels}; measured errors allow {allowed})"
 
 
 def _recipe_claim(a: Attribute, chain: Chain) -> Claim:
     index, shift = _find(chain, a, "pool", "neighbourhood")
-    if _supported(shift.difference):
+    if shift.difference.method == "full scan" and shift.difference.value == 0:
+        text = "the recipe does not change this"
+        return _claim("recipe", a, text, index, True, "difference")
+    supported, by = _decided(shift)
+    if supported:
         word = "raises" if (shift.difference.value or 0) > 0 else "lowers"
-        text = f"the recipe {word} this by {_points(shift.difference)}"
+        text = f"the recipe {word} this by {_points(shift.difference)}{_allowing(shift, by)}"
     else:
-        text = f"{CANNOT_TELL} whether the recipe changes this{_difference(shift.difference)}"
-    return _claim("recipe", a, text, index, shift)
+        text = f"{CANNOT_TELL} whether the recipe changes this: {_withheld(shift, by)}"
+    return _claim("recipe", a, text, index, supported, by)
 
 
-def _generator_claim(a: Attribute, chain: Chain) -> Claim:
+def _generator_claim(a: Attribute, chain: Chain, outputs: Outputs | None) -> Claim:
     index, shift = _find(chain, a, "neighbourhood", "generated")
-    known = shift.with_known_errors
-    if not _supported(shift.difference):
-        text = f"{CANNOT_TELL} whether this differs from the data{_difference(shift.difference)}"
-        return _claim("generator", a, text, index, shift)
-    if known is not None and not _same_side(shift.difference, known):
-        text = (
-            f"{CANNOT_TELL} whether this differs from the data"
-            f"{_difference(shift.difference)} as read, {_range(known)} allowing for the "
-            "classifier’s measured errors"
-        )
-        return _claim("generator", a, text, index, shift, "with_known_errors")
+    supported, by = _decided(shift)
+    if not supported:
+        text = f"{CANNOT_TELL} whether this differs from the data: {_withheld(shift, by)}"
+        return _claim("generator", a, text, index, supported, by)
     word = "higher" if (shift.difference.value or 0) > 0 else "lower"
-    text = f"{_points(shift.difference)} {word} than in the data"
+    text = f"{_points(shift.difference)} {word} than in the data{_allowing(shift, by)}"
     amplified = next(x for x in chain.amplification if x.attribute == a.name)
-    if amplified.signed is not None and amplified.signed.value is not None:
-        toward = amplified.signed.value > 0
-        text += f", {'further to' if toward else 'away from'} the side that the data favour"
-    if known is not None:
-        text += f" ({_range(known)} allowing for the classifier’s measured errors)"
-        return _claim("generator", a, text, index, shift, "with_known_errors")
-    return _claim("generator", a, text, index, shift)
+    value = amplified.signed.value if amplified.signed is not None else None
+    if value is not None and outputs is not None and outputs.names_concept:
+        text += f", {'further to' if value > 0 else 'away from'} the side that the data favour"
+    return _claim("generator", a, text, index, supported, by)
 
 
-def _claim(
-    name: str, a: Attribute, text: str, index: int, shift: Shift, decided_by: str = "difference"
-) -> Claim:
-    """``decided_by`` names the estimate of the shift that supports the claim or withholds it."""
+def _decided(shift: Shift) -> tuple[bool, str]:
+    """Whether a change may be claimed, and the name of the estimate that decides it."""
+    if not _supported(shift.difference) or shift.with_known_errors is None:
+        return _supported(shift.difference), "difference"
+    return _supported(shift.with_known_errors), "with_known_errors"
+
+
+def _allowing(shift: Shift, by: str) -> str:
+    if by == "difference" or shift.with_known_errors is None:
+        return ""
+    return f" ({_range(shift.with_known_errors)} allowing for the classifier’s measured errors)"
+
+
+def _withheld(shift: Shift, by: str) -> str:
+    as_read = _difference(shift.difference)
+    return as_read if by == "difference" else f"{as_read} as read{_allowing(shift, by)}"
+
+
+def _claim(name: str, a: Attribute, text: str, index: int, supported: bool, by: str) -> Claim:
     return Claim(
-        id=f"{name}:{a.name}",
-        text=text,
-        supported=_supported(getattr(shift, decided_by)),
-        estimate=f"/shifts/{index}/{decided_by}",
+        id=f"{name}:{a.name}", text=text, supported=supported, estimate=f"/shifts/{index}/{by}"
     )
-
-
-def _same_side(e: Estimate, known: Estimate) -> bool:
-    """Whether the range under known errors excludes zero on the side of the difference as read."""
-    if known.low is None or known.high is None or e.value is None:
-        return False
-    return known.low > 0 if e.value > 0 else known.high < 0
 
 
 def _range(e: Estimate) -> str:
@@ -156,9 +178,7 @@ def _points(e: Estimate) -> str:
 
 
 def _difference(e: Estimate) -> str:
-    if e.value is None or e.low is None or e.high is None:
-        return ": too few pictures"
-    return f": {_signed(e.value)} points {_range(e)}"
+    return "too few pictures" if e.value is None else f"{_signed(e.value)} points {_range(e)}"
 
 
 def how_measured(
@@ -171,11 +191,13 @@ def how_measured(
         f"step of {inputs.recipe.name} was judged on every row.",
     ]
     if inputs.downloads:
+        n_files = len({f.id for f in pool.files})
         failures = ", ".join(f"{n} {reason}" for reason, n in pool.failed.items())
         out.append(
             f"Pictures: {pool.attempted} rows' pictures were asked for, {len(pool.pictured)} rows "
-            f"({100 * pool.sampled:.1f} % of all) have a readable one"
-            + (f"; not obtained: {failures}." if failures else ".")
+            f"({100 * pool.sampled:.1f} % of all) have a readable one, of "
+            f"{n_files} different pictures (rows with the same URL share "
+            "one)" + (f"; not obtained: {failures}." if failures else ".")
         )
     if inputs.embedder:
         out.append(
@@ -237,8 +259,8 @@ def cannot_say(
         )
     if pool.failed:
         out.append(
-            f"{sum(pool.failed.values())} pictures did not download or decode; if they differ from "
-            "the others, so do the shares (non-response)."
+            f"The pictures of {sum(pool.failed.values())} rows did not download or decode; if they "
+            "differ from the others, so do the shares (non-response)."
         )
     if inputs.already is not None:
         out.append(

@@ -12,7 +12,6 @@ from laion_probe.attributes import Attribute, load_attribute
 from laion_probe.config import ProbeConfig
 from laion_probe.embed import Embedder, Vectors, embed_all, load_embedder
 from laion_probe.errors import ConfigError, ShardError, UnknownName
-from laion_probe.known_error import for_concept
 from laion_probe.neighbourhood import keywords
 from laion_probe.pictures import (
     Downloads,
@@ -57,7 +56,12 @@ class Inputs:
 
 def open_inputs(config: ProbeConfig) -> Inputs:
     """Check every name and path of the config, cheapest first, and open what it names."""
-    keywords(config.concept)
+    if not keywords(config.concept) and not config.examples:
+        raise ConfigError(f"the concept {config.concept!r} has no letters or digits: give words")
+    if config.examples and not config.images:
+        raise ConfigError("--examples are compared with pictures: give --images too")
+    if len(set(config.attributes)) != len(config.attributes):
+        raise ConfigError(f"an attribute is named twice: {', '.join(config.attributes)}")
     recipe = load_recipe(config.recipe)
     attributes = tuple(load_attribute(name) for name in config.attributes)
     if not attributes:
@@ -80,11 +84,7 @@ def open_inputs(config: ProbeConfig) -> Inputs:
         examples=examples,
         references=references,
         embedder=load_embedder(config.model, config.pretrained) if needs_model else None,
-        known_errors=tuple(
-            for_concept(e, config.concept) for e in _known_errors(config.model, attributes)
-        )
-        if needs_model
-        else (),
+        known_errors=_known_errors(config.model, attributes) if needs_model else (),
         cache=Path(config.cache) if config.cache else _DEFAULT_CACHE,
     )
 

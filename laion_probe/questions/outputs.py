@@ -27,6 +27,7 @@ class Outputs:
     files: tuple[PictureFile, ...]
     prompts: tuple[str, ...]
     unit: NDArray[np.int64]
+    names_concept: bool  # whether the prompt names the concept, so that it answers for it
 
 
 def embed_outputs(
@@ -35,7 +36,8 @@ def embed_outputs(
     """The generated pictures whose prompt names the concept (or is ``config.prompt``).
 
     None when none were given, or none of the prompts fits. Pictures without a known prompt are
-    taken as answering the concept when no picture has one.
+    taken as answering the concept when no picture has one. Raises `ConfigError` when several
+    prompts name it: "a female doctor" must not be pooled with "a doctor".
     """
     if inputs.generated is None:
         return None
@@ -48,6 +50,12 @@ def embed_outputs(
     files = [file for part in inputs.generated.parts for file in part.files]
     mine = rows.filter(pl.Series(chosen))
     prompts = tuple(sorted({p for p in mine["prompt"].to_list() if p is not None}))
+    if len(prompts) > 1:
+        listed = ", ".join(repr(p) for p in prompts[:12])
+        raise ConfigError(
+            f"{len(prompts)} different prompts of {config.generated} name “{config.concept}”: "
+            f"{listed}; choose one with --prompt"
+        )
     generators = sorted(set(mine["generator"].to_list()) - {""})
     keys = [
         f"{r['prompt']}\0{r['batch']}" if r["batch"] is not None else f"picture {i}"
@@ -68,6 +76,7 @@ def embed_outputs(
         tuple(f for f, c in zip(files, chosen, strict=True) if c),
         tuple(p or "" for p in mine["prompt"].to_list()),
         np.array([numbers[key] for key in keys], dtype=np.int64),
+        all(names_concept(pl.Series(prompts, dtype=pl.String), wanted)),
     )
 
 

@@ -45,6 +45,7 @@ def run_folder(out: Path) -> Iterator[Path]:
     if out.exists():
         raise ConfigError(f"output folder {out} exists already: give another --out, or remove it")
     scratch = out.parent / f".{out.name}.partial-{os.getpid()}"
+    made_parent = not out.parent.exists()
     try:
         scratch.mkdir(parents=True)
     except OSError as error:
@@ -60,6 +61,9 @@ def run_folder(out: Path) -> Iterator[Path]:
         raise ConfigError(f"writing {out} failed: {error.strerror or error}") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+        if made_parent:
+            with contextlib.suppress(OSError):  # the run is in it
+                out.parent.rmdir()
 
 
 @contextlib.contextmanager

@@ -35,8 +35,7 @@ def fails(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
     assert captured.err.count("\n") == 1
     assert captured.err.startswith("laion-probe: ")
     assert "Traceback" not in captured.err
-    assert not list(Path().glob("runs/*"))
-    assert not list(Path().glob("runs/.*"))
+    assert not Path("runs").exists()
     return captured.err
 
 

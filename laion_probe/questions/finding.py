@@ -187,8 +187,12 @@ def how_measured(
     """The method, a sentence a part."""
     out = [
         f"Shards: {len(pool.rows)} rows in "
-        f"{sum(len(s.row_groups) for s in inputs.shards)} row groups were read; every "
-        f"step of {inputs.recipe.name} was judged on every row.",
+        f"{sum(len(s.row_groups) for s in inputs.shards)} row groups were read"
+        + (
+            f"; every step of {inputs.recipe.name} was judged on every row."
+            if inputs.recipe.step
+            else ", without pre-processing."
+        )
     ]
     if inputs.downloads:
         n_files = len({f.id for f in pool.files})

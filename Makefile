@@ -5,9 +5,11 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+VENV_BENCH := .venv-bench
 CONCEPT ?= doctor
 RECIPE ?= laion400m
 PROBE_ARGS ?=
+BENCH_ARGS ?=
 
 # img2dataset imports albumentations, which would look for updates on the network.
 export NO_ALBUMENTATIONS_UPDATE := 1
@@ -41,8 +43,14 @@ check: setup ## formatting, lint, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: setup ## measure and write docs/benchmarks.md
-	$(BIN)/python -m tools.bench
+bench: setup $(VENV_BENCH)/.ready ## measure beside named peers; write docs/benchmarks.md [BENCH_ARGS=…]
+	$(BIN)/python -m tools.bench $(BENCH_ARGS)
+
+# The peers live here alone: none of our code needs them.
+$(VENV_BENCH)/.ready: requirements-bench.lock | $(VENV)/.ready
+	$(PYTHON) -m venv $(VENV_BENCH)
+	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(VENV_BENCH)/bin/python requirements-bench.lock
+	@touch $@
 
 goldens: setup ## rewrite tests/goldens from what the code computes now; read the diff
 	$(BIN)/python -m tools.goldens

@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import platform
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from laion_probe import __version__
-from laion_probe.config import ProbeConfig, load_config, make_config
+from laion_probe.config import (
+    DataConfig,
+    PlanConfig,
+    ProbeConfig,
+    ScanConfig,
+    load_config,
+    make_config,
+)
 from laion_probe.errors import ConfigError, LaionProbeError
 
 __all__ = ["main"]
 
+if TYPE_CHECKING:
+    from laion_probe.questions.reading import Sample
+
+C = TypeVar("C", bound=DataConfig)
 _DEMO = Path("data") / "demo" / "probe.toml"
 
 
@@ -31,7 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except LaionProbeError as error:
         if args.debug:
             raise
-        print(f"laion-probe: {_one_line(str(error))}", file=sys.stderr)
+        for line in f"laion-probe: {error}".splitlines():
+            print(_one_line(line), file=sys.stderr)
         return 1
     except BrokenPipeError:
         # The reader of our output (head, say) has gone; what was asked for is written.
@@ -51,6 +64,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"laion-probe {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_probe(commands)
+    _add_scan(commands)
+    _add_plan(commands)
     recipes = commands.add_parser("recipes", help="list the pre-processing recipes, or show one")
     recipes.add_argument("action", nargs="?", choices=("list", "show"), default="list")
     recipes.add_argument("name", nargs="?", help="the recipe to show: a name, or a TOML file")
@@ -61,83 +76,143 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_probe(commands: Any) -> None:
-    fields = ProbeConfig.model_fields
     p = commands.add_parser(
         "probe",
         help="follow a concept from the pool through a recipe to generated pictures",
         description="Follow a concept from the pool through a recipe to generated pictures. "
         "Without --shards and --config, the embedded demo data (data/demo) are used.",
     )
-    p.add_argument("concept", help=fields["concept"].description)
-    p.add_argument("--config", metavar="FILE", help="TOML file with these options; options win")
-    for name in ("shards", "examples", "attributes", "reference"):
-        p.add_argument(f"--{name}", nargs="+", metavar="ITEM", help=fields[name].description)
-    for name in (
-        "images",
-        "generated",
-        "prompt",
-        "recipe",
-        "already",
-        "data-note",
-        "model",
-        "pretrained",
-        "embeddings",
-        "out",
-        "cache",
-    ):
-        p.add_argument(f"--{name}", help=_help(name.replace("-", "_")))
-    for name, kind in (("seed", int), ("show", int), ("audit-captions", int)):
-        p.add_argument(f"--{name}", type=kind, metavar="N", help=_help(name.replace("-", "_")))
-    for name in ("threshold", "level", "max-failed-share"):
-        p.add_argument(f"--{name}", type=float, metavar="X", help=_help(name.replace("-", "_")))
-    p.add_argument("--quiet", action="store_true", help="no progress on standard error")
+    p.add_argument("concept", help=ProbeConfig.model_fields["concept"].description)
+    _add_options(p, ProbeConfig, but=("concept",))
     p.set_defaults(run=_probe)
 
 
-def _help(name: str) -> str:
-    field = ProbeConfig.model_fields[name]
-    default = "" if field.default is None else f" (default: {field.default})"
-    return f"{field.description}{default}"
+def _add_scan(commands: Any) -> None:
+    p = commands.add_parser(
+        "scan",
+        help="run a recipe over any amount of shards: who is left after each step",
+        description="Run a recipe over shards and count who is left after each step. Everything is "
+        "read, or, with --until or a --max, a random sample of row groups, with intervals that "
+        "hold whenever one stops. Run the same command again to go on where it was ended.",
+    )
+    p.add_argument(
+        "shards", nargs="*", metavar="SHARDS", help=ScanConfig.model_fields["shards"].description
+    )
+    _add_options(p, ScanConfig, but=("shards",))
+    p.set_defaults(run=_scan)
+
+
+def _add_plan(commands: Any) -> None:
+    p = commands.add_parser(
+        "plan",
+        help="what a scan would read and take: rows, bytes, time, memory",
+        description="Measure a scan on a few row groups and say what all of it would take, here "
+        "and on more cores. A public set's name (laion2B-en, laion400m ...) uses built-in facts "
+        "and needs no network.",
+    )
+    p.add_argument(
+        "shards", nargs="+", metavar="SHARDS", help="shards as for scan, or a public set's name"
+    )
+    _add_options(p, PlanConfig, but=("shards",))
+    p.set_defaults(run=_plan)
+
+
+def _add_options(p: argparse.ArgumentParser, config: type[DataConfig], but: Sequence[str]) -> None:
+    """An option a field of the config; a flag that is not given stays with the TOML or default."""
+    p.add_argument("--config", metavar="FILE", help="TOML file with these options; options win")
+    for name, field in config.model_fields.items():
+        if name in but:
+            continue
+        flag = "--" + name.replace("_", "-")
+        default = "" if field.default in (None, (), "") else f" (default: {_words(field.default)})"
+        kind = str(field.annotation)
+        if "tuple" in kind:
+            p.add_argument(flag, nargs="+", metavar="ITEM", help=f"{field.description}{default}")
+            continue
+        metavar = "X" if "float" in kind else "N" if "int" in kind else None
+        p.add_argument(flag, metavar=metavar, help=f"{field.description}{default}")
+    p.add_argument("--quiet", action="store_true", help="no progress on standard error")
+
+
+def _words(default: object) -> str:
+    return " ".join(map(str, default)) if isinstance(default, tuple) else str(default)
 
 
 def _probe(args: argparse.Namespace) -> int:
-    config = _config(args)
+    config = _config(args, ProbeConfig)
     from laion_probe.questions.probe import probe
     from laion_probe.render import render_run
-    from laion_probe.store import free_run_folder, run_folder
 
-    out = Path(config.out) if config.out else free_run_folder(Path("runs"), _slug(config.concept))
-    started = time.monotonic()
-    with run_folder(out) as scratch:
+    with _run(args, config, _slug(config.concept)) as (scratch, out):
         with _Progress(quiet=args.quiet) as progress:
             result = probe(config, progress)
         render_run(result, scratch)
-        run = {
-            "seconds": round(time.monotonic() - started, 2),
-            "host": platform.node(),
-            "python": platform.python_version(),
-            "working_directory": str(Path.cwd()),
-            "out": str(out),
-        }
-        (scratch / "run.json").write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
     for sentence in result.finding.sentences:
         print(_one_line(sentence))
     print(f"report: {out / 'report.html'}")
     return 0
 
 
-def _config(args: argparse.Namespace) -> ProbeConfig:
-    names = [n for n in ProbeConfig.model_fields if hasattr(args, n)]
-    given = {n: v for n in names if (v := getattr(args, n)) is not None}
+def _scan(args: argparse.Namespace) -> int:
+    config = _config(args, ScanConfig)
+    from laion_probe.questions.scanning import scan
+    from laion_probe.render import render_scan
+
+    with _run(args, config, f"scan-{_slug(Path(config.recipe).stem)}") as (scratch, out):
+        with _Live(quiet=args.quiet) as watch:
+            result = scan(config, watch)
+        render_scan(result, scratch)
+    for sentence in result.finding:
+        print(_one_line(sentence))
+    for failed in result.failed_units:
+        print(_one_line(f"failed: {failed.reason}"), file=sys.stderr)
+    print(f"report: {out / 'report.html'}")
+    return 0
+
+
+def _plan(args: argparse.Namespace) -> int:
+    config = _config(args, PlanConfig)
+    os.environ["POLARS_MAX_THREADS"] = "1"  # what is measured is one core's time
+    from laion_probe.questions.planning import plan
+
+    for line in plan(config).lines():
+        print(_one_line(line))
+    return 0
+
+
+@contextlib.contextmanager
+def _run(args: argparse.Namespace, config: DataConfig, slug: str) -> Iterator[tuple[Path, Path]]:
+    """The folder of a run, with ``run.json`` for what is not part of a result."""
+    from laion_probe.store import free_run_folder, run_folder
+
+    out = Path(config.out) if config.out else free_run_folder(Path("runs"), slug)
+    started = time.monotonic()
+    with run_folder(out) as scratch:
+        yield scratch, out
+        run = {
+            "seconds": round(time.monotonic() - started, 2),
+            "host": platform.node(),
+            "python": platform.python_version(),
+            "working_directory": str(Path.cwd()),
+            "out": str(out),
+            "config": config.model_dump(mode="json"),
+        }
+        (scratch / "run.json").write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
+
+
+def _config(args: argparse.Namespace, kind: type[C]) -> C:
+    names = [n for n in kind.model_fields if hasattr(args, n)]
+    given = {n: v for n in names if (v := getattr(args, n)) not in (None, [])}
     if args.config:
-        return load_config(Path(args.config), given)
+        return load_config(Path(args.config), given, kind)
     if "shards" not in given:
-        if _DEMO.is_file():
-            return load_config(_DEMO, given)
+        if _DEMO.is_file() and kind is ProbeConfig:
+            return load_config(_DEMO, given, kind)
+        flag = "--shards with " if kind is ProbeConfig else ""
         raise ConfigError(
-            "no shards given: use --shards with parquet files, a folder or a glob, or --config"
+            f"no shards given: use {flag}files, a folder, a glob or URLs, or --config"
         )
-    return make_config(given)
+    return make_config(given, kind)
 
 
 def _recipes(args: argparse.Namespace) -> int:
@@ -188,10 +263,34 @@ class _Progress:
     def __exit__(self, *_: object) -> None:
         self._bars.stop()
 
-    def __call__(self, what: str, done: int, of: int) -> None:
+    def __call__(self, what: str, done: int, of: int, words: str = "") -> None:
         if what not in self._tasks:
             self._tasks[what] = self._bars.add_task(what, total=of)
-        self._bars.update(self._tasks[what], completed=done)
+        self._bars.update(self._tasks[what], completed=done, description=words or what)
+
+
+class _Live:
+    """How the share tightens, unit by unit, on standard error; nothing where it is no terminal."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._progress = _Progress(quiet)
+        self._failed = 0
+
+    def __enter__(self) -> _Live:
+        self._progress.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.__exit__()
+
+    def __call__(self, sample: Sample, n_units: int) -> None:
+        look = sample.looks[-1]
+        said = "…" if look.value is None else f"{look.value:.2%}"
+        if look.low is not None and look.high is not None:
+            said += f" [{look.low:.2%}, {look.high:.2%}]"
+        failed = f", {len(sample.failed)} failed" if sample.failed else ""
+        words = f"{sample.share.name} {said}, {look.rows:,} rows{failed}"
+        self._progress("scan", sample.n_tried, n_units, words)
 
 
 if __name__ == "__main__":

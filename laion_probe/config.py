@@ -4,36 +4,60 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from laion_probe.errors import ConfigError
 
-__all__ = ["ProbeConfig", "load_config", "make_config"]
+__all__ = [
+    "WHO_COMPUTES",
+    "DataConfig",
+    "ProbeConfig",
+    "ScanConfig",
+    "load_config",
+    "make_config",
+]
 
 
-class ProbeConfig(BaseModel):
-    """The options of ``laion-probe probe``; every field may also stand in a TOML file.
+def _scaled(value: Any, scales: dict[str, float], like: str) -> Any:
+    """Text with a unit as a number; what is no text passes."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip().lower()
+    unit = text[-1:] if text[-1:] in scales else ""
+    try:
+        return float(text.removesuffix(unit)) * scales.get(unit, 1)
+    except ValueError:
+        raise ValueError(f"'{value}' is no such quantity: write {like}") from None
 
-    Relative paths in a TOML file are relative to that file; on the command line and in Python, to
-    the working directory.
+
+def _share(value: Any) -> Any:
+    return _scaled(value, {"%": 0.01}, "0.5% or 0.005")
+
+
+def _quantity(value: Any) -> Any:
+    return _scaled(value, {"k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}, "2000000, 500k, 2M or 20G")
+
+
+def _seconds(value: Any) -> Any:
+    return _scaled(value, {"s": 1, "m": 60, "h": 3600}, "90, 10m or 2h")
+
+
+class DataConfig(BaseModel):
+    """Which data are read, and by whom: shared by all questions.
+
+    `WHO_COMPUTES` names the fields that change no result: they are not part of it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    concept: str = Field(description="what to look for: 'doctor', 'a woman in a sari'")
-    examples: tuple[str, ...] = Field(
-        (), description="image files that show the concept, used instead of prompts"
+    shards: tuple[str, ...] = Field(
+        (),
+        description="files, folders, globs, {000..127} ranges or URLs of shards, or lists of them",
     )
-    shards: tuple[str, ...] = Field((), description="parquet files, folders or globs")
-    images: str | None = Field(None, description="img2dataset output folder: tars and parquet")
-    generated: str | None = Field(None, description="folder of generated pictures")
-    prompt: str | None = Field(
-        None, description="which generated prompt answers the concept (default: those naming it)"
-    )
-    threshold: float | None = Field(
-        None, ge=-1, le=1, description="cosine from which a picture is near (default: by rule)"
+    column: tuple[str, ...] = Field(
+        (), description="which column to read, NAME=COLUMN, such as text=ALT"
     )
     recipe: str = Field("none", description="pre-processing recipe to replay")
     already: str | None = Field(
@@ -41,6 +65,93 @@ class ProbeConfig(BaseModel):
     )
     data_note: str = Field(
         "", description="what readers must know of the data, shown at the top (say: simulated)"
+    )
+    out: str | None = Field(None, description="folder of this run; it must not exist yet")
+    cache: str | None = Field(None, description="where embeddings and scans are kept for reuse")
+    seed: int = Field(0, ge=0, description="seed of every random choice")
+    level: float = Field(0.95, gt=0.5, lt=1, description="level of the intervals")
+    max_failed_share: float = Field(
+        0.01, ge=0, le=1, description="the run fails when more of its rows than this failed"
+    )
+    runner: Literal["auto", "serial", "processes", "ray"] = Field(
+        "auto", description="who computes: this process, a pool of them, or a Ray cluster"
+    )
+    workers: int | None = Field(None, ge=1, description="processes at work (default: one a core)")
+    ray_address: str | None = Field(
+        None, description="address of a Ray cluster (default: one in this machine's cores)"
+    )
+    retries: int = Field(2, ge=0, description="times that a unit is tried again if its worker dies")
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """``column`` as a mapping; `ConfigError` where an item is not NAME=COLUMN."""
+        found = {}
+        for item in self.column:
+            name, equals, source = item.partition("=")
+            if not (name and equals and source):
+                raise ConfigError(f"column '{item}' is not NAME=COLUMN, such as text=ALT")
+            found[name] = source
+        return found
+
+
+WHO_COMPUTES = ("out", "cache", "runner", "workers", "ray_address", "retries")
+
+
+class ScanConfig(DataConfig):
+    """The options of ``laion-probe scan``; every field may also stand in a TOML file."""
+
+    by: tuple[str, ...] = Field(
+        (), description="groups to count by: nsfw, language, language-tag, length, words:WORDS"
+    )
+    share: str = Field(
+        "kept",
+        description="the share to follow: kept, removed:STEP, GROUP=LEVEL or kept:GROUP=LEVEL",
+    )
+    until: Annotated[float | None, BeforeValidator(_share)] = Field(
+        None, gt=0, lt=0.5, description="stop when the share is known to plus or minus this: 0.5%%"
+    )
+    max_rows: Annotated[int | None, BeforeValidator(_quantity)] = Field(
+        None, ge=1, description="stop after so many rows: 2000000, 2M"
+    )
+    max_bytes: Annotated[int | None, BeforeValidator(_quantity)] = Field(
+        None, ge=1, description="stop after so many bytes of the needed columns: 500M, 20G"
+    )
+    max_units: Annotated[int | None, BeforeValidator(_quantity)] = Field(
+        None, ge=1, description="stop after so many row groups"
+    )
+    max_time: Annotated[float | None, BeforeValidator(_seconds)] = Field(
+        None, gt=0, description="stop after so much time: 90, 10m, 2h"
+    )
+    sequence: str = Field(
+        "asymptotic", description="interval that holds while one looks: asymptotic or betting"
+    )
+
+
+class PlanConfig(DataConfig):
+    """The options of ``laion-probe plan``."""
+
+    by: tuple[str, ...] = Field((), description="groups to count by, as for scan")
+    cores: tuple[int, ...] = Field((1, 16, 64), description="numbers of cores to plan for")
+
+
+class ProbeConfig(DataConfig):
+    """The options of ``laion-probe probe``; every field may also stand in a TOML file.
+
+    Relative paths in a TOML file are relative to that file; on the command line and in Python, to
+    the working directory.
+    """
+
+    concept: str = Field(description="what to look for: 'doctor', 'a woman in a sari'")
+    examples: tuple[str, ...] = Field(
+        (), description="image files that show the concept, used instead of prompts"
+    )
+    images: str | None = Field(None, description="img2dataset output folder: tars and parquet")
+    generated: str | None = Field(None, description="folder of generated pictures")
+    prompt: str | None = Field(
+        None, description="which generated prompt answers the concept (default: those naming it)"
+    )
+    threshold: float | None = Field(
+        None, ge=-1, le=1, description="cosine from which a picture is near (default: by rule)"
     )
     model: str = Field("ViT-B-32", description="open_clip model name, or local-dir:FOLDER")
     pretrained: str | None = Field(None, description="open_clip weights tag, or a checkpoint file")
@@ -53,21 +164,17 @@ class ProbeConfig(BaseModel):
     reference: tuple[str, ...] = Field(
         (), description="further reference lines, ATTRIBUTE:LABEL=SHARE with a share from 0 to 1"
     )
-    out: str | None = Field(None, description="folder of this run; it must not exist yet")
-    cache: str | None = Field(None, description="where embeddings and scans are kept for reuse")
-    seed: int = Field(0, ge=0, description="seed of every random choice")
-    level: float = Field(0.95, gt=0.5, lt=1, description="level of the intervals")
     show: int = Field(24, ge=1, le=200, description="pictures shown a set in the report")
     audit_captions: int = Field(
         1000, ge=0, description="captions on which all language detectors are compared"
     )
-    max_failed_share: float = Field(
-        0.01, ge=0, le=1, description="the run fails when more of its units than this failed"
-    )
 
 
-def load_config(path: Path, overrides: dict[str, Any]) -> ProbeConfig:
-    """Read a `ProbeConfig` from TOML; ``overrides`` (not None) win over the file.
+C = TypeVar("C", bound=DataConfig)
+
+
+def load_config(path: Path, overrides: dict[str, Any], kind: type[C]) -> C:
+    """Read a config from TOML; ``overrides`` (not None) win over the file.
 
     Raises `ConfigError` naming the file, the key and the known keys.
     """
@@ -92,22 +199,23 @@ def load_config(path: Path, overrides: dict[str, Any]) -> ProbeConfig:
         folder = raw["model"].removeprefix("local-dir:")
         raw["model"] = f"local-dir:{_relative_to(base, folder)}"
     raw.update({k: v for k, v in overrides.items() if v is not None})
-    return make_config(raw, where=str(path))
+    return make_config(raw, kind, where=str(path))
 
 
-def make_config(values: dict[str, Any], where: str = "options") -> ProbeConfig:
+def make_config(values: dict[str, Any], kind: type[C], where: str = "options") -> C:
     """Validate ``values``; a wrong one is a one-line `ConfigError`."""
     try:
-        return ProbeConfig.model_validate(values)
+        return kind.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            known = ", ".join(ProbeConfig.model_fields)
+            known = ", ".join(kind.model_fields)
             raise ConfigError(f"{where}: unknown key '{key}'; known keys: {known}") from None
         if first["type"] == "missing":
             raise ConfigError(f"{where}: '{key}' is missing; give it") from None
-        raise ConfigError(f"{where}: '{key}' {first['msg'].lower()}") from None
+        reason = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"{where}: '{key}' {reason[0].lower()}{reason[1:]}") from None
 
 
 def _relative_to(base: Path, text: str) -> str:

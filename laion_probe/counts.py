@@ -1,61 +1,128 @@
 """Mergeable partial counts: what a scan adds up.
 
-Rows are counted by *pattern*: the set of drop steps that would remove the row and the set of steps
-that cannot be evaluated on it, both as bit masks. Everything about survival is a sum over patterns,
-so a scan needs to keep nothing else about the rows that it has passed.
+Rows are counted by *pattern*: the set of steps that would remove the row and the set of steps that
+cannot be evaluated on it, both as bit masks. Everything about survival is a sum over patterns, so a
+scan needs to keep nothing else about the rows that it has passed. Each declared group (the levels
+of a tag, say) is counted by pattern too; groups are not crossed with each other.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+import hashlib
+import io
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import polars as pl
 
 from laion_probe.errors import MergeConflict
 
-__all__ = ["Pattern", "PatternCounts"]
+__all__ = ["ALL", "SCHEMA", "Key", "Tally", "UnitCounts"]
 
-Pattern = tuple[int, int]  # (bit i: step i removes the row, bit i: step i is not evaluable)
+#: The group that every row is in.
+ALL = ""
+#: Columns of the table of one unit.
+SCHEMA = {
+    "group": pl.String,
+    "level": pl.String,
+    "hits": pl.Int64,
+    "blind": pl.Int64,
+    "n": pl.Int64,
+}
+
+
+class Key(NamedTuple):
+    """What rows are counted by.
+
+    Bit i of ``hits``: step i removes the row; of ``blind``: step i cannot be evaluated on it.
+    """
+
+    group: str
+    level: str
+    hits: int
+    blind: int
 
 
 @dataclass(frozen=True)
-class PatternCounts:
-    """Counts of rows by pattern, kept by unit so that merging twice changes nothing.
+class UnitCounts:
+    """The table of integers of one unit: `SCHEMA`, sorted, each key once."""
 
-    ``merge`` is associative, commutative and idempotent; the same unit with other numbers is a
-    `MergeConflict`.
+    unit: str
+    table: pl.DataFrame
+    known_digest: bytes = b""
 
-    >>> a = PatternCounts({"u1": {(0, 0): 3}})
-    >>> b = PatternCounts({"u2": {(0, 0): 1, (1, 0): 2}})
-    >>> a.merge(b).total()
-    {(0, 0): 4, (1, 0): 2}
+    @classmethod
+    def of(cls, unit: str, table: pl.DataFrame) -> UnitCounts:
+        """Sums equal keys and puts the rows into their one order."""
+        keys = list(SCHEMA)[:-1]
+        summed = table.cast(SCHEMA).group_by(keys).agg(pl.col("n").sum()).sort(keys)  # type: ignore[arg-type]
+        return cls(unit, summed)
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of the unit."""
+        return int(self.table.filter(pl.col("group") == ALL)["n"].sum())
+
+    def digest(self) -> bytes:
+        """Eight bytes that differ where the numbers do: of the table as an Arrow file."""
+        if self.known_digest:
+            return self.known_digest[:8]
+        out = io.BytesIO()
+        self.table.write_ipc(out)
+        return hashlib.sha256(out.getvalue()).digest()[:8]
+
+
+@dataclass
+class Tally:
+    """The sum of many units: totals, and a digest of each unit.
+
+    A union of units: adding is associative, commutative and idempotent, and a unit that comes again
+    with other numbers is a `MergeConflict`.
+
+    >>> table = pl.DataFrame({"group": [""], "level": [""], "hits": [1], "blind": [0], "n": [3]})
+    >>> tally = Tally()
+    >>> tally.add(UnitCounts.of("u", table))
+    >>> tally.add(UnitCounts.of("u", table))
+    >>> tally.n_rows
+    3
     """
 
-    by_unit: Mapping[str, Mapping[Pattern, int]] = field(default_factory=dict)
+    digests: dict[str, bytes] = field(default_factory=dict)
+    counts: dict[Key, int] = field(default_factory=dict)
+    n_units: int = 0
 
-    def merge(self, other: PatternCounts) -> PatternCounts:
-        """The union of both."""
-        for unit in self.by_unit.keys() & other.by_unit.keys():
-            if dict(self.by_unit[unit]) != dict(other.by_unit[unit]):
-                raise MergeConflict(
-                    f"unit {unit} was counted twice with different numbers; "
-                    "delete the cache folder of this run and scan again"
-                )
-        return PatternCounts({**self.by_unit, **other.by_unit})
+    def add(self, unit: UnitCounts) -> None:
+        """Take in one unit."""
+        digest = unit.digest()
+        known = self.digests.setdefault(unit.unit, digest)
+        if known != digest:
+            raise MergeConflict(
+                f"unit {unit.unit} was counted twice with different numbers; "
+                "delete the cache folder of this run and scan again"
+            )
+        if len(self.digests) > self.n_units:  # it is new
+            self.n_units += 1
+            self.add_table(unit.table)
 
-    def total(self) -> dict[Pattern, int]:
-        """Rows by pattern over all units, in a fixed order."""
-        sums: Counter[Pattern] = Counter()
-        for counts in self.by_unit.values():
-            sums.update(counts)
-        return {p: sums[p] for p in sorted(sums)}
+    def add_table(self, table: pl.DataFrame) -> None:
+        """Take in counts that belong to no one unit."""
+        for group, level, hits, blind, n in table.iter_rows():
+            self.add_key(Key(group, level, hits, blind), n)
 
-    def survivors(self, steps: Iterable[int]) -> int:
-        """Rows that none of ``steps`` (bit positions) removes."""
-        mask = sum(1 << s for s in steps)
-        return sum(n for (hits, _), n in self.total().items() if not hits & mask)
+    def add_key(self, key: Key, n: int) -> None:
+        """Take in rows of one key."""
+        self.counts[key] = self.counts.get(key, 0) + n
+
+    def total(self) -> dict[Key, int]:
+        """Rows by key over all units, in a fixed order."""
+        return {key: self.counts[key] for key in sorted(self.counts)}
+
+    def sum(self, chosen: Callable[[Key], bool]) -> int:
+        """Rows with a chosen key."""
+        return sum(n for key, n in self.counts.items() if chosen(key))
 
     @property
     def n_rows(self) -> int:
         """All rows counted."""
-        return sum(self.total().values())
+        return self.sum(lambda key: key.group == ALL)

@@ -33,18 +33,21 @@ __all__ = [
     "Shift",
     "Stage",
     "StepEffect",
+    "Value",
     "WordScore",
 ]
 
 #: Raised whenever a field is renamed, removed or changes its meaning.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
-class _Value(BaseModel):
+class Value(BaseModel):
+    """A frozen value; unknown keys are errors."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
 
 
-class Estimate(_Value):
+class Estimate(Value):
     """One number with its uncertainty, and how it was come by.
 
     ``value``, ``low`` and ``high`` are None where the data do not define them (a share of nothing):
@@ -63,7 +66,7 @@ class Estimate(_Value):
     assumptions: tuple[str, ...] = ()
 
 
-class Composition(_Value):
+class Composition(Value):
     """How the pictures of one stage divide over the levels of one attribute.
 
     ``counts`` holds every level, *unknown* included; ``shares`` is each level's share of all
@@ -86,7 +89,7 @@ class Composition(_Value):
     with_known_errors: Estimate | None = None
 
 
-class Stage(_Value):
+class Stage(Value):
     """One link of the chain from pool to output.
 
     ``n_rows`` counts the rows of the whole input that reach this stage (None for generated
@@ -105,7 +108,7 @@ class Stage(_Value):
     compositions: dict[str, Composition] = {}
 
 
-class Shift(_Value):
+class Shift(Value):
     """The change of a headline share from one stage to another.
 
     ``difference`` is ``to`` minus ``from`` (a share, so 0.05 is five points); ``ratio`` is ``to``
@@ -125,7 +128,7 @@ class Shift(_Value):
     with_known_errors: Estimate | None = None
 
 
-class Amplification(_Value):
+class Amplification(Value):
     """How far generated pictures lie towards the side of parity that the data favour.
 
     Negative beyond the distance of the data from parity: the generated pictures are on the other
@@ -142,7 +145,7 @@ class Amplification(_Value):
     note: str
 
 
-class LevelRemoval(_Value):
+class LevelRemoval(Value):
     """Of the concept's pictures read as ``level`` that reach a step, how many it removes."""
 
     attribute: str
@@ -152,7 +155,7 @@ class LevelRemoval(_Value):
     rate: Estimate
 
 
-class StepEffect(_Value):
+class StepEffect(Value):
     """What one step of the recipe did: to all rows, and to whom among the concept's pictures.
 
     ``outcomes`` counts all rows by what this step would do with them at its place in the recipe,
@@ -177,7 +180,7 @@ class StepEffect(_Value):
     removals: tuple[LevelRemoval, ...] = ()
 
 
-class Picture(_Value):
+class Picture(Value):
     """One picture as the report shows it. ``image`` is a small ``data:`` URI, or empty."""
 
     id: str
@@ -189,7 +192,7 @@ class Picture(_Value):
     image: str = ""
 
 
-class PictureSet(_Value):
+class PictureSet(Value):
     """Pictures shown side by side, with the rule by which they were picked (never by hand)."""
 
     id: str
@@ -200,7 +203,7 @@ class PictureSet(_Value):
     n_average: int = 0
 
 
-class WordScore(_Value):
+class WordScore(Value):
     """A caption word's log-odds in the neighbourhood against the rest.
 
     z-score by the informative Dirichlet prior of Monroe, Colaresi and Quinn (2008).
@@ -213,7 +216,7 @@ class WordScore(_Value):
     n_rest: int
 
 
-class ConceptResult(_Value):
+class ConceptResult(Value):
     """The concept, how it was looked for, and what was found."""
 
     name: str
@@ -232,7 +235,7 @@ class ConceptResult(_Value):
     similarity_histogram: tuple[tuple[float, int, int], ...]  # (left edge, all, keyword matches)
 
 
-class DetectorAudit(_Value):
+class DetectorAudit(Value):
     """What each language detector calls English on one seeded subsample of captions."""
 
     n: int
@@ -241,7 +244,7 @@ class DetectorAudit(_Value):
     note: str
 
 
-class KnownError(_Value):
+class KnownError(Value):
     """Measured confusion of the classifier on labelled pictures of one domain.
 
     ``confusion[true][read]`` are counts; ``by_group`` divides them by the concept that the pictures
@@ -256,7 +259,7 @@ class KnownError(_Value):
     by_group: dict[str, dict[str, dict[str, int]]] = {}
 
 
-class Claim(_Value):
+class Claim(Value):
     """One sentence of the finding, with the interval that supports it or withholds it."""
 
     id: str
@@ -265,14 +268,14 @@ class Claim(_Value):
     estimate: str  # JSON pointer into the result, e.g. "/shifts/3/difference"
 
 
-class Finding(_Value):
+class Finding(Value):
     """The finding in two sentences; unsupported claims read "these data cannot tell"."""
 
     sentences: tuple[str, ...]
     claims: tuple[Claim, ...]
 
 
-class GeneratedSummary(_Value):
+class GeneratedSummary(Value):
     """Which generated pictures were read. ``simulated`` is said wherever they are shown."""
 
     n_pictures: int
@@ -283,18 +286,18 @@ class GeneratedSummary(_Value):
     note: str
 
 
-class InputRecord(_Value):
-    """One input with its content hash and the filters that it has already passed."""
+class InputRecord(Value):
+    """One input with a hash of its content and the filters that it has already passed."""
 
     kind: Literal["shard", "images", "generated", "model", "examples"]
     name: str
-    sha256: str
+    fingerprint: str  # sha256 of the content; of a shard: of its size and footer (or both ends)
     n_rows: int | None
     already: str
     note: str = ""
 
 
-class FailedUnit(_Value):
+class FailedUnit(Value):
     """A unit that could not be read: counted, named, and carried into the result."""
 
     unit: str
@@ -302,7 +305,7 @@ class FailedUnit(_Value):
     reason: str
 
 
-class Provenance(_Value):
+class Provenance(Value):
     """What it takes to repeat the run."""
 
     version: str
@@ -316,7 +319,7 @@ class Provenance(_Value):
     packages: dict[str, str]
 
 
-class ProbeResult(_Value):
+class ProbeResult(Value):
     """Everything that one run of ``probe`` found; the whole report is drawn from it.
 
     Example:

@@ -1,30 +1,214 @@
 """Run a recipe over units: every step judged on every row, then counted.
 
-`scan_unit` is the row-local part: it depends on nothing but the unit and the recipe, so it can run
-anywhere and be cached. `resolve` puts units together, decides the set steps (duplicates) on the
-rows that survive the steps before them, and counts patterns.
+`count_unit` gives a unit's table of integers: it depends on nothing but the unit and the plan, so
+it can run anywhere, be kept and be merged. `judge_unit` keeps the verdicts row by row, for the few
+rows that a question follows further, and `resolve` puts such units together. Steps that need the
+whole set (duplicates) are decided in `laion_probe.sets`.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from laion_probe import __version__
-from laion_probe.counts import PatternCounts
+from laion_probe.counts import ALL, SCHEMA, UnitCounts
+from laion_probe.groups import load_group
 from laion_probe.recipes import Recipe
+from laion_probe.records import swapped_sizes
+from laion_probe.sets import duplicates
 from laion_probe.shards import Unit, read_unit
 from laion_probe.steps import Batch, Outcome
-from laion_probe.store import atomic_file, fingerprint
+from laion_probe.store import fingerprint, frame_bytes
 
-__all__ = ["Scan", "plan_fingerprint", "resolve", "scan_unit", "scan_unit_cached"]
+__all__ = [
+    "OUTCOMES",
+    "SIZES",
+    "CountWork",
+    "JudgeWork",
+    "Plan",
+    "Scan",
+    "UnitScan",
+    "by_pattern",
+    "count_rows",
+    "count_unit",
+    "decode_scan",
+    "encode_scan",
+    "judge_unit",
+    "resolve",
+]
 
-_REMOVES = (Outcome.DROP, Outcome.ROUTE)
+#: Groups that every scan counts: the outcomes of step I are "outcome:I" ...
+OUTCOMES = "outcome:"
+#: ... and whether WIDTH and HEIGHT agree with the picture's own sizes, where both are there.
+SIZES = "sizes"
+
+_BITS, _MASK = 3, np.uint64(7)  # an outcome's place in a row's code
+_REMOVES = (int(Outcome.DROP), int(Outcome.ROUTE))
+_SIZE_COLUMNS = ("width", "height", "original_width", "original_height")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is computed for each unit.
+
+    ``sets`` says what becomes of steps that need the whole set: "keep" their rows' keys, so that
+    they can be decided when every unit is there, or "skip" them as not evaluable, since they cannot
+    be estimated from a sample of units.
+    """
+
+    recipe: Recipe
+    groups: tuple[str, ...] = ()
+    sets: Literal["keep", "skip"] = "skip"
+
+    @property
+    def fingerprint(self) -> str:
+        """Identifies the plan: partial results of another plan or version never mix with it."""
+        recipe = self.recipe.model_dump(mode="json")
+        return fingerprint([__version__, recipe, self.groups, self.sets if self.set_steps else ""])
+
+    @property
+    def set_steps(self) -> tuple[int, ...]:
+        """Positions of the steps that need the whole set."""
+        return tuple(i for i, s in enumerate(self.recipe.step) if s.role == "set")
+
+    def columns(self, unit: Unit) -> tuple[str, ...]:
+        """The canonical columns that must be read."""
+        needed = {c for step in self.recipe.step for c in step.implementation.needs}
+        needed |= {c for name in self.groups for c in load_group(name).needs}
+        source = unit.shard.columns.source
+        sizes = [source.get(c) for c in _SIZE_COLUMNS]
+        if None not in sizes and len(set(sizes)) == len(sizes):
+            needed |= set(_SIZE_COLUMNS)
+        return tuple(sorted(needed))
+
+
+@dataclass(frozen=True)
+class UnitScan:
+    """A unit as scanned.
+
+    ``rows`` (only where the plan keeps sets) has a row per input row: ``hits``, ``blind``,
+    ``key_I`` for set step I, and the level of every group, by name. The steps that need the set
+    are in neither: they keep every row for now.
+    """
+
+    counts: UnitCounts
+    rows: pl.DataFrame | None = None
+
+
+def count_unit(unit: Unit, plan: Plan) -> UnitScan:
+    """Judge every row of a unit by every step and count patterns, by group."""
+    return count_rows(unit.id, read_unit(unit, plan.columns(unit)), plan)
+
+
+def count_rows(unit: str, rows: pl.DataFrame, plan: Plan) -> UnitScan:
+    """`count_unit` of rows that were read already, with the columns that the plan needs."""
+    recipe = plan.recipe
+    batch = Batch(rows)
+    code = np.zeros(batch.n, dtype=np.uint64)
+    keys: dict[str, pl.Series] = {}
+    for i, step in enumerate(recipe.step):
+        outcome = step.implementation.judge(batch, step.parsed())
+        if step.role == "set":
+            if plan.sets == "keep":
+                nothing = pl.Series([None] * batch.n, dtype=pl.Int64)
+                keys[f"key_{i}"] = nothing if batch.set_key is None else pl.Series(batch.set_key)
+            if plan.sets == "skip" or batch.set_key is None:
+                outcome = np.full(batch.n, Outcome.NOT_EVALUABLE, dtype=np.uint8)
+        if outcome.any():
+            code |= outcome.astype(np.uint64) << np.uint64(_BITS * i)
+    coded = pl.DataFrame({"code": code}).with_columns(
+        load_group(name).levels(batch).alias(name) for name in plan.groups
+    )
+    counts = UnitCounts.of(unit, pl.concat([_counted(coded, plan), _sizes(batch.rows)]))
+    if not keys:
+        return UnitScan(counts)
+    masks = {"hits": np.zeros(batch.n, dtype=np.int64), "blind": np.zeros(batch.n, dtype=np.int64)}
+    for i in recipe.deciding:
+        outcome = ((code >> np.uint64(_BITS * i)) & _MASK).astype(np.int64)
+        masks["hits"] |= np.isin(outcome, _REMOVES).astype(np.int64) << i
+        masks["blind"] |= (outcome == Outcome.NOT_EVALUABLE).astype(np.int64) << i
+    kept = pl.DataFrame(masks).with_columns(coded[name] for name in plan.groups)
+    return UnitScan(counts, kept.with_columns(s.alias(k) for k, s in keys.items()))
+
+
+def _counted(coded: pl.DataFrame, plan: Plan) -> pl.DataFrame:
+    """The table of a unit from its rows' ``code`` (`_BITS` bits a step) and levels.
+
+    Rows of one unit have few different codes, so everything else is done on those.
+    """
+    names = [*plan.groups] or [ALL]
+    out: list[tuple[str, str, int, int, int]] = []
+    for place, name in enumerate(names):
+        by = ["code"] if name == ALL else ["code", name]
+        for *found, n in coded.group_by(by).len("n").iter_rows():
+            outcomes = [
+                (found[0] >> (_BITS * i)) & int(_MASK) for i in range(len(plan.recipe.step))
+            ]
+            deciding = [(i, outcomes[i]) for i in plan.recipe.deciding]
+            hits = sum(1 << i for i, o in deciding if o in _REMOVES)
+            blind = sum(1 << i for i, o in deciding if o == Outcome.NOT_EVALUABLE)
+            if name != ALL:
+                out.append((name, found[1], hits, blind, n))
+            if place == 0:  # whatever the groups, all rows are in each of them
+                out.append((ALL, "", hits, blind, n))
+                out += (
+                    (f"{OUTCOMES}{i}", Outcome(o).name, 0, 0, n) for i, o in enumerate(outcomes)
+                )
+    return pl.DataFrame(out, schema=SCHEMA, orient="row")
+
+
+def by_pattern(rows: pl.DataFrame, groups: Sequence[str]) -> list[pl.DataFrame]:
+    """Tables of counts by pattern: of all rows, and of the levels of each group."""
+    out = [
+        rows.group_by("hits", "blind").len("n").with_columns(group=pl.lit(ALL), level=pl.lit(""))
+    ]
+    for name in groups:
+        table = rows.group_by("hits", "blind", pl.col(name).alias("level")).len("n")
+        out.append(table.with_columns(group=pl.lit(name)))
+    return [t.select(pl.col(c).cast(kind) for c, kind in SCHEMA.items()) for t in out]
+
+
+def _sizes(rows: pl.DataFrame) -> pl.DataFrame:
+    if not set(_SIZE_COLUMNS) <= set(rows.columns):
+        return pl.DataFrame(schema=SCHEMA)
+    counts = swapped_sizes(*(rows[c] for c in _SIZE_COLUMNS))
+    named = [
+        (SIZES, name, 0, 0, n) for name, n in zip(("agree", "exchanged"), counts, strict=True) if n
+    ]
+    return pl.DataFrame(named, schema=SCHEMA, orient="row")
+
+
+def encode_scan(scan: UnitScan) -> bytes:
+    """A unit's counts, and its rows if any, for `laion_probe.store.Partials`."""
+    counts = frame_bytes(scan.counts.table)
+    rows = b"" if scan.rows is None else frame_bytes(scan.rows)
+    return len(counts).to_bytes(8, "little") + counts + rows
+
+
+def decode_scan(unit: Unit, data: bytes) -> UnitScan:
+    """What `encode_scan` wrote."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    rows = pl.read_ipc(data[end:]) if end < len(data) else None
+    counts = UnitCounts(unit.id, pl.read_ipc(data[8:end]), hashlib.sha256(data[8:end]).digest())
+    return UnitScan(counts, rows)
+
+
+@dataclass(frozen=True)
+class CountWork:
+    """`count_unit` as a value that can be sent to another process."""
+
+    plan: Plan
+
+    def __call__(self, unit: Unit) -> UnitScan:
+        """The unit's counts."""
+        return count_unit(unit, self.plan)
 
 
 @dataclass(frozen=True)
@@ -39,7 +223,6 @@ class Scan:
     recipe: Recipe
     rows: pl.DataFrame
     removed_at: NDArray[np.int64]
-    counts: PatternCounts
 
     def outcomes(self, step: int) -> dict[str, int]:
         """Rows by what this step would do with them, whatever earlier steps decided."""
@@ -48,87 +231,54 @@ class Scan:
         return {o.name.lower(): int(tally[o]) for o in Outcome if tally[o]}
 
 
-def plan_fingerprint(recipe: Recipe) -> str:
-    """Identifies what `scan_unit` computes: another recipe or version never mixes with this one."""
-    return fingerprint([__version__, recipe.model_dump(mode="json")])
-
-
-def scan_unit(unit: Unit, recipe: Recipe) -> pl.DataFrame:
+def judge_unit(unit: Unit, recipe: Recipe) -> pl.DataFrame:
     """Judge every row of a unit by every step, in order, without looking at other units.
 
     Returns ``row``, ``language`` and, for each step I, ``outcome_I`` (uint8) and, for set steps,
     ``key_I`` (int64).
     """
-    rows = read_unit(unit)
-    batch = Batch(rows, rows["text"].to_list())
-    columns: dict[str, pl.Series] = {"row": rows["row"]}
+    batch = Batch(read_unit(unit, Plan(recipe).columns(unit)))
+    columns: dict[str, pl.Series] = {"row": batch.rows["row"]}
     for i, step in enumerate(recipe.step):
         outcome = step.implementation.judge(batch, step.parsed())
         columns[f"outcome_{i}"] = pl.Series(outcome, dtype=pl.UInt8)
         if step.role == "set" and batch.set_key is not None:
             columns[f"key_{i}"] = pl.Series(batch.set_key, dtype=pl.Int64)
-    language: list[str | None] = list(batch.language) if batch.language else [None] * batch.n
-    columns["language"] = pl.Series(language, dtype=pl.String)
+    none = pl.Series([None] * batch.n, dtype=pl.String)
+    columns["language"] = none if batch.language is None else batch.language
     return pl.DataFrame(columns)
 
 
-def scan_unit_cached(unit: Unit, recipe: Recipe, cache: Path) -> pl.DataFrame:
-    """`scan_unit`, kept under a fingerprint of plan and unit content, so that a run resumes."""
-    path = cache / plan_fingerprint(recipe) / f"{unit.id}.parquet"
-    if path.exists():
-        return pl.read_parquet(path)
-    frame = scan_unit(unit, recipe)
-    with atomic_file(path) as scratch:
-        frame.write_parquet(scratch)
-    return frame
+@dataclass(frozen=True)
+class JudgeWork:
+    """`judge_unit` as a value that can be sent to another process."""
+
+    recipe: Recipe
+
+    def __call__(self, unit: Unit) -> pl.DataFrame:
+        """The unit's verdicts, row by row."""
+        return judge_unit(unit, self.recipe)
 
 
-def resolve(recipe: Recipe, units: Sequence[Unit], frames: Sequence[pl.DataFrame]) -> Scan:
-    """Put scanned units together (in the given order, which settles who is first of duplicates)."""
+def resolve(recipe: Recipe, frames: Sequence[pl.DataFrame]) -> Scan:
+    """Put judged units together (in the given order, which settles who is first of duplicates)."""
     rows = pl.concat(
-        [f.with_columns(pl.lit(i, dtype=pl.Int64).alias("unit")) for i, f in enumerate(frames)]
+        [f.with_columns(pl.lit(i, dtype=pl.Int64).alias("unit")) for i, f in enumerate(frames)],
+        how="diagonal",
     )
     removed_at = np.full(len(rows), len(recipe.step), dtype=np.int64)
     for i, step in enumerate(recipe.step):
         name = f"outcome_{i}"
-        if step.role == "set":
+        if step.role == "set" and f"key_{i}" in rows.columns:
             alive = removed_at == len(recipe.step)
-            verdict = _duplicates(rows[f"key_{i}"].to_numpy(), alive)
-            rows = rows.with_columns(pl.Series(name, verdict, dtype=pl.UInt8))
+            again = duplicates(rows[f"key_{i}"], alive)
+            rows = rows.with_columns(
+                pl.when(pl.Series(again))
+                .then(int(Outcome.DROP))
+                .otherwise(pl.col(name))
+                .alias(name)
+            )
         if i in recipe.deciding:
             removes = np.isin(rows[name].to_numpy(), _REMOVES)
             removed_at[removes & (removed_at == len(recipe.step))] = i
-    return Scan(recipe, rows, removed_at, _patterns(recipe, units, rows))
-
-
-def _duplicates(keys: NDArray[np.int64], alive: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """DROP for each row whose key a *surviving* earlier row has; judged on every row."""
-    order = np.flatnonzero(alive)
-    first_keys, position = np.unique(keys[order], return_index=True)
-    out = np.zeros(len(keys), dtype=np.uint8)
-    if len(first_keys) == 0:
-        return out
-    where = np.minimum(np.searchsorted(first_keys, keys), len(first_keys) - 1)
-    known = first_keys[where] == keys
-    keeper = order[position[where]]
-    out[known & (keeper != np.arange(len(keys)))] = Outcome.DROP
-    return out
-
-
-def _patterns(recipe: Recipe, units: Sequence[Unit], rows: pl.DataFrame) -> PatternCounts:
-    hits = np.zeros(len(rows), dtype=np.int64)
-    blind = np.zeros(len(rows), dtype=np.int64)
-    for i in recipe.deciding:
-        codes = rows[f"outcome_{i}"].to_numpy()
-        hits |= np.isin(codes, _REMOVES).astype(np.int64) << i
-        blind |= (codes == Outcome.NOT_EVALUABLE).astype(np.int64) << i
-    table = (
-        pl.DataFrame({"unit": rows["unit"], "hits": hits, "blind": blind})
-        .group_by("unit", "hits", "blind")
-        .len()
-        .sort("unit", "hits", "blind")
-    )
-    by_unit: dict[str, dict[tuple[int, int], int]] = {u.id: {} for u in units}
-    for index, hit, ne, n in table.iter_rows():
-        by_unit[units[index].id][(hit, ne)] = n
-    return PatternCounts(by_unit)
+    return Scan(recipe, rows, removed_at)

@@ -9,8 +9,9 @@ short-circuited); its verdict is one `Outcome` a row. There are five roles:
 - ``measure``: writes the language at its place; decides nothing
 - ``context``: documents what cannot be replayed from metadata; decides nothing
 
-A new kind is one class with a `Params` model and a `judge`, registered in `STEPS`; it is then
-tested by the contract tests like all others.
+A new kind is one class with a `Params` model, the columns that it ``needs`` and a `judge`,
+registered in `STEPS`; it is then tested by the contract tests like all others. Only the columns
+that some step needs are read from the shards.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ import polars as pl
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from laion_probe.errors import SchemaError
 from laion_probe.language import NO_LANGUAGE, make_detector
-from laion_probe.measures import clean_text, domain, row_keys
+from laion_probe.measures import WHITE_SPACE, clean_texts, domain, row_keys
 from laion_probe.registry import Registry
 
 __all__ = ["STEPS", "Batch", "Outcome", "Role", "StepKind", "StepParams"]
@@ -49,22 +51,32 @@ class Outcome(IntEnum):
 class Batch:
     """Rows on their way through a recipe.
 
-    ``rows`` holds the canonical columns; ``text`` the captions as rewritten so far; ``language``
-    what the last detection step said (None before one); ``set_key`` what a set step compares.
+    ``rows`` holds the canonical columns that were asked for; ``text`` (String, no nulls) starts as
+    the column of that name and holds the captions as rewritten so far; ``language`` is what the
+    last detection step said (None before one); ``set_key`` what a set step compares.
     """
 
     rows: pl.DataFrame
-    text: list[str]
-    language: list[str] | None = None
+    rewritten: pl.Series | None = None
+    language: pl.Series | None = None
     set_key: NDArray[np.int64] | None = None
 
     @property
     def n(self) -> int:
         """Rows in the batch."""
-        return len(self.text)
+        return len(self.rows)
+
+    @property
+    def text(self) -> pl.Series:
+        """The captions at this place in the recipe."""
+        return self.column("text") if self.rewritten is None else self.rewritten
 
     def column(self, name: str) -> pl.Series:
-        """A canonical column, null where the input lacks it."""
+        """A canonical column, null where the input lacks it; only what the step ``needs``."""
+        if name not in self.rows.columns:
+            raise SchemaError(
+                f"a step reads the column '{name}' without naming it in `needs`; add it there"
+            )
         return self.rows[name]
 
 
@@ -82,6 +94,10 @@ class StepKind(Protocol):
         """What the step may do with a row."""
 
     @property
+    def needs(self) -> tuple[str, ...]:
+        """The canonical columns that it reads ("text" for the captions)."""
+
+    @property
     def Params(self) -> type[StepParams]:  # noqa: N802
         """The model of its parameters."""
 
@@ -92,11 +108,11 @@ class StepKind(Protocol):
 STEPS: Registry[StepKind] = Registry("step kind")
 
 
-def _drop(mask: pl.Series | NDArray[np.bool_] | list[bool], unknown: Any = None) -> Outcomes:
-    out = np.where(np.asarray(mask, dtype=bool), Outcome.DROP, Outcome.KEEP).astype(np.uint8)
-    if unknown is not None:
-        out[np.asarray(unknown, dtype=bool)] = Outcome.NOT_EVALUABLE
-    return out
+def _drop(mask: pl.Series | NDArray[np.bool_] | list[bool]) -> Outcomes:
+    """DROP where true, NOT_EVALUABLE where null."""
+    verdict = pl.Series(mask, dtype=pl.Boolean)
+    assert (int(Outcome.KEEP), int(Outcome.DROP)) == (0, 1)
+    return verdict.cast(pl.UInt8).fill_null(int(Outcome.NOT_EVALUABLE)).to_numpy(writable=True)
 
 
 def _keep(n: int) -> Outcomes:
@@ -107,63 +123,77 @@ class CaptionPresent:
     """Drops rows whose caption is missing or only white space."""
 
     role: ClassVar[Role] = "drop"
+    needs: ClassVar[tuple[str, ...]] = ("text",)
     Params: ClassVar[type[StepParams]] = StepParams
 
     def judge(self, batch: Batch, params: StepParams) -> Outcomes:
-        return _drop([not t.strip() for t in batch.text])
+        return _drop(batch.text.str.strip_chars(WHITE_SPACE) == "")
 
 
 class UrlSubstrings:
     """Drops rows whose URL contains one of the substrings, compared in lower case."""
 
     role: ClassVar[Role] = "drop"
+    needs: ClassVar[tuple[str, ...]] = ("url",)
 
     class Params(StepParams):
         any_of: tuple[str, ...]
 
     def judge(self, batch: Batch, params: Any) -> Outcomes:
         urls = batch.column("url").str.to_lowercase()
-        return _drop(urls.str.contains_any(list(params.any_of)).to_numpy())
+        return _drop(urls.str.contains_any(list(params.any_of)))
 
 
 class DomainLength:
     """Drops rows whose host name is longer than ``max_characters``."""
 
     role: ClassVar[Role] = "drop"
+    needs: ClassVar[tuple[str, ...]] = ("url",)
 
     class Params(StepParams):
         max_characters: int = Field(gt=0)
 
     def judge(self, batch: Batch, params: Any) -> Outcomes:
-        return _drop([len(domain(u)) > params.max_characters for u in batch.column("url")])
+        urls = batch.column("url")
+        # A host cannot be longer than its URL: few URLs are worth parsing.
+        long = urls.str.len_chars() > params.max_characters
+        out = _drop(long)
+        out[out == Outcome.DROP] = [
+            Outcome.DROP if len(domain(u)) > params.max_characters else Outcome.KEEP
+            for u in urls.filter(long)
+        ]
+        return out
 
 
 class CleanText:
     """Rewrites captions as the crawler did: ftfy, newline to space, strip."""
 
     role: ClassVar[Role] = "rewrite"
+    needs: ClassVar[tuple[str, ...]] = ("text",)
     Params: ClassVar[type[StepParams]] = StepParams
 
     def judge(self, batch: Batch, params: StepParams) -> Outcomes:
-        return _rewrite(batch, [clean_text(t) for t in batch.text])
+        return _rewrite(batch, clean_texts(batch.text))
 
 
 class Truncate:
     """Rewrites captions to their first ``max_characters`` characters."""
 
     role: ClassVar[Role] = "rewrite"
+    needs: ClassVar[tuple[str, ...]] = ("text",)
 
     class Params(StepParams):
         max_characters: int = Field(gt=0)
 
     def judge(self, batch: Batch, params: Any) -> Outcomes:
-        return _rewrite(batch, [t[: params.max_characters] for t in batch.text])
+        return _rewrite(batch, batch.text.str.slice(0, params.max_characters))
 
 
 class DetectLanguage:
     """Measures the caption's language; ``reliable_only`` turns unreliable guesses to 'und'."""
 
     role: ClassVar[Role] = "measure"
+    needs: ClassVar[tuple[str, ...]] = ("text",)
 
     class Params(StepParams):
         detector: str
@@ -171,13 +201,14 @@ class DetectLanguage:
         rename: dict[str, str] = {}
 
     def judge(self, batch: Batch, params: Any) -> Outcomes:
-        guesses = make_detector(params.detector)(batch.text)
-        batch.language = [
+        guesses = make_detector(params.detector)(batch.text.to_list())
+        codes = [
             NO_LANGUAGE
             if params.reliable_only and not g.reliable
             else params.rename.get(g.code, g.code)
             for g in guesses
         ]
+        batch.language = pl.Series("language", codes, dtype=pl.String)
         return _keep(batch.n)
 
 
@@ -185,6 +216,7 @@ class KeepLanguage:
     """Keeps rows of the given languages; the others are dropped, or routed to another subset."""
 
     role: ClassVar[Role] = "drop"
+    needs: ClassVar[tuple[str, ...]] = ()
 
     class Params(StepParams):
         keep: tuple[str, ...]
@@ -194,7 +226,7 @@ class KeepLanguage:
         if batch.language is None:
             return np.full(batch.n, Outcome.NOT_EVALUABLE, dtype=np.uint8)
         out = Outcome.ROUTE if params.others == "route" else Outcome.DROP
-        kept = np.array([code in params.keep for code in batch.language], dtype=bool)
+        kept = batch.language.is_in(list(params.keep)).to_numpy()
         return np.where(kept, Outcome.KEEP, out).astype(np.uint8)
 
 
@@ -202,12 +234,21 @@ class CaptionLength:
     """Drops captions shorter than ``min_characters`` (after the rewrites so far)."""
 
     role: ClassVar[Role] = "drop"
+    needs: ClassVar[tuple[str, ...]] = ("text",)
 
     class Params(StepParams):
         min_characters: int = Field(gt=0)
 
     def judge(self, batch: Batch, params: Any) -> Outcomes:
-        return _drop([len(t) < params.min_characters for t in batch.text])
+        # A character has one to four bytes, and bytes need not be counted one by one.
+        n_bytes = batch.text.str.len_bytes()
+        short = n_bytes < params.min_characters
+        doubt = ~short & (n_bytes < 4 * params.min_characters)
+        if doubt.any():
+            places = doubt.arg_true()
+            exact = batch.text.gather(places).str.len_chars() < params.min_characters
+            short = short.scatter(places, exact)
+        return _drop(short)
 
 
 class Duplicates:
@@ -218,13 +259,16 @@ class Duplicates:
     """
 
     role: ClassVar[Role] = "set"
+    needs: ClassVar[tuple[str, ...]] = ("url", "text")
 
     class Params(StepParams):
         by: tuple[Literal["url", "text"], ...] = Field(min_length=1)
 
     def judge(self, batch: Batch, params: Any) -> Outcomes:
-        columns = {"url": batch.column("url").to_list(), "text": batch.text}
-        batch.set_key = row_keys([columns[c] for c in params.by])
+        columns = {"url": batch.column("url"), "text": batch.text}
+        if "url" in params.by and columns["url"].null_count():
+            return np.full(batch.n, Outcome.NOT_EVALUABLE, dtype=np.uint8)
+        batch.set_key = row_keys([columns[c].to_list() for c in params.by])
         return _keep(batch.n)
 
 
@@ -232,26 +276,27 @@ class ImagePixels:
     """Drops pictures of more than ``max_pixels``; width and height are the metadata's claim."""
 
     role: ClassVar[Role] = "drop"
+    needs: ClassVar[tuple[str, ...]] = ("width", "height")
 
     class Params(StepParams):
         max_pixels: int = Field(gt=0)
 
     def judge(self, batch: Batch, params: Any) -> Outcomes:
-        pixels = batch.column("width") * batch.column("height")
-        return _drop((pixels > params.max_pixels).fill_null(False), pixels.is_null())
+        return _drop(batch.column("width") * batch.column("height") > params.max_pixels)
 
 
 class MinSimilarity:
     """Drops rows whose stored CLIP similarity is below ``at_least``."""
 
     role: ClassVar[Role] = "drop"
+    needs: ClassVar[tuple[str, ...]] = ("similarity",)
 
     class Params(StepParams):
         at_least: float
 
     def judge(self, batch: Batch, params: Any) -> Outcomes:
-        score = batch.column("similarity")
-        return _drop((score < params.at_least).fill_null(False), score.is_null())
+        # NaN is no score: comparing it would keep the row in silence
+        return _drop(batch.column("similarity").fill_nan(None) < params.at_least)
 
 
 class NsfwSubstrings:
@@ -262,34 +307,34 @@ class NsfwSubstrings:
     """
 
     role: ClassVar[Role] = "drop"
+    needs: ClassVar[tuple[str, ...]] = ("nsfw", "text")
 
     class Params(StepParams):
         any_of: tuple[str, ...]
 
     def judge(self, batch: Batch, params: Any) -> Outcomes:
         tag = batch.column("nsfw")
-        unlikely = (tag == "UNLIKELY").fill_null(False).to_numpy()
-        hit = np.array([any(s in t for s in params.any_of) for t in batch.text], dtype=bool)
-        tagged = tag.is_not_null().to_numpy()
-        return _drop(tagged & ~unlikely & hit, ~tagged | (~unlikely & ~hit))
+        suspect = tag != "UNLIKELY"  # null where there is no tag
+        hit = batch.text.str.contains_any(list(params.any_of))
+        without = suspect & pl.lit(None, dtype=pl.Boolean)  # false stays, true becomes unknown
+        return _drop(pl.select(pl.when(hit).then(suspect).otherwise(without)).to_series())
 
 
 class NotSimulated:
     """Documents a step that cannot be replayed from captions and metadata."""
 
     role: ClassVar[Role] = "context"
+    needs: ClassVar[tuple[str, ...]] = ()
     Params: ClassVar[type[StepParams]] = StepParams
 
     def judge(self, batch: Batch, params: StepParams) -> Outcomes:
         return np.full(batch.n, Outcome.NOT_EVALUABLE, dtype=np.uint8)
 
 
-def _rewrite(batch: Batch, new: list[str]) -> Outcomes:
-    out = _keep(batch.n)
-    for i, (old, now) in enumerate(zip(batch.text, new, strict=True)):
-        if now != old:
-            out[i] = Outcome.EMPTIED if old and not now else Outcome.REWRITE
-    batch.text = new
+def _rewrite(batch: Batch, new: pl.Series) -> Outcomes:
+    old, batch.rewritten = batch.text, new
+    out = np.where((new != old).to_numpy(), Outcome.REWRITE, Outcome.KEEP).astype(np.uint8)
+    out[((new == "") & (old != "")).to_numpy()] = Outcome.EMPTIED
     return out
 
 

@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
+
+import polars as pl
 
 from laion_probe.errors import ConfigError
+from laion_probe.shards import Unit
 
-__all__ = ["atomic_file", "fingerprint", "free_run_folder", "run_folder"]
+__all__ = [
+    "Partials",
+    "atomic_file",
+    "fingerprint",
+    "frame_bytes",
+    "free_run_folder",
+    "run_folder",
+]
+
+T = TypeVar("T")
+_DIGEST = 16
 
 
 def fingerprint(value: Any) -> str:
@@ -76,3 +90,68 @@ def atomic_file(path: Path) -> Iterator[Path]:
         scratch.replace(path)
     finally:
         scratch.unlink(missing_ok=True)
+
+
+class Partials(Generic[T]):
+    """Finished units in a folder, each under its id and the version of its file.
+
+    The folder is one plan's (its fingerprint is in the path), so another plan, or another version
+    of laion-probe, never reads these. A file appears whole or not at all, and begins with a digest
+    of the rest, so that a damaged one is made again. ``encode`` is run by the workers: it must be
+    picklable.
+    """
+
+    def __init__(
+        self, folder: Path, encode: Callable[[T], bytes], decode: Callable[[Unit, bytes], T]
+    ) -> None:
+        self.folder, self.encode, self._decode = folder, encode, decode
+        self.n_loaded = 0
+        self.n_saved = 0
+
+    def path(self, unit: Unit) -> Path:
+        """Where the unit is kept."""
+        version = fingerprint([unit.shard.file.url, unit.shard.file.version])[:12]
+        return self.folder / f"{unit.id}-{version}"
+
+    def has(self, unit: Unit) -> bool:
+        """Whether it is there."""
+        return self.path(unit).exists()
+
+    def load(self, unit: Unit) -> T | None:
+        """What was kept; None where the file is damaged or has gone."""
+        try:
+            data = self.path(unit).read_bytes()
+        except OSError:
+            return None
+        if _digest(data[_DIGEST:]) != data[:_DIGEST]:
+            return None
+        self.n_loaded += 1
+        return self._decode(unit, data[_DIGEST:])
+
+    def save(self, unit: Unit, data: bytes) -> T:
+        """Keep what `encode` gave, and decode it.
+
+        `ConfigError` where the folder cannot be written: what is finished stays.
+        """
+        try:
+            with atomic_file(self.path(unit)) as scratch:
+                scratch.write_bytes(_digest(data) + data)
+        except OSError as error:
+            raise ConfigError(
+                f"cannot keep partial results in {self.folder}: {error.strerror or error}; free "
+                "some space or give another --cache, and run again: the "
+                f"{self.n_saved} units that this run finished are kept"
+            ) from error
+        self.n_saved += 1
+        return self._decode(unit, data)
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()[:_DIGEST]
+
+
+def frame_bytes(frame: pl.DataFrame) -> bytes:
+    """A frame as an uncompressed Arrow file."""
+    out = io.BytesIO()
+    frame.write_ipc(out)
+    return out.getvalue()

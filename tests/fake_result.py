@@ -321,12 +321,16 @@ def _provenance(concept: str) -> Provenance:
             InputRecord(
                 kind="shard",
                 name="shards/part-00000.parquet",
-                sha256=digest,
+                fingerprint=digest,
                 n_rows=1700,
                 already="alt-text present (laion5b-en)",
             ),
             InputRecord(
-                kind="model", name="clip/demo.safetensors", sha256=digest, n_rows=None, already=""
+                kind="model",
+                name="clip/demo.safetensors",
+                fingerprint=digest,
+                n_rows=None,
+                already="",
             ),
         ),
         failed_units=(FailedUnit(unit="part-00003.parquet#2", n_rows=500, reason="bad page"),),

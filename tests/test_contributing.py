@@ -13,7 +13,7 @@ from shardmaker import frame, write
 from laion_probe.attributes import load_attribute
 from laion_probe.language import DETECTORS, make_detector
 from laion_probe.recipes import load_recipe
-from laion_probe.scan import scan_unit
+from laion_probe.scan import judge_unit
 from laion_probe.shards import list_shards, list_units
 from laion_probe.steps import STEPS, Outcome
 
@@ -47,7 +47,7 @@ def test_add_a_step(tmp_path: Path) -> None:
     recipe_file.write_text(block("add-a-step.md", "toml"), encoding="utf-8")
     recipe = load_recipe(str(recipe_file))
     unit = list_units(list_shards([str(write(tmp_path, frame(16), 1))]))[0]
-    scanned = scan_unit(unit, recipe)
+    scanned = judge_unit(unit, recipe)
     texts = pl.read_parquet(tmp_path / "part-00000.parquet")["TEXT"].to_list()[: len(scanned)]
     expected = [Outcome.DROP if len(t.split()) < 3 else Outcome.KEEP for t in texts]
     assert scanned["outcome_0"].to_list() == [int(o) for o in expected]

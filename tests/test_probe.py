@@ -23,7 +23,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def ask(demo: Path, cache: Path, concept: str, **options: object) -> ProbeResult:
     values = {"concept": concept, "cache": str(cache), "audit_captions": 50, **options}
-    return probe(load_config(demo / "probe.toml", values))
+    return probe(load_config(demo / "probe.toml", values, ProbeConfig))
 
 
 @pytest.fixture(scope="session")
@@ -160,7 +160,7 @@ def test_a_run_folder_holds_what_the_readme_says(
     result = ProbeResult.from_json((out / "result.json").read_text(encoding="utf-8"))
     assert result.audit is None
     run = json.loads((out / "run.json").read_text())
-    assert set(run) == {"seconds", "host", "python", "working_directory", "out"}
+    assert set(run) == {"seconds", "host", "python", "working_directory", "out", "config"}
     assert "seconds" not in json.loads((out / "result.json").read_text())
 
 
@@ -213,7 +213,9 @@ def test_generated_pictures_are_measured_without_pictures_of_the_data(
     demo: Path, cache: Path
 ) -> None:
     values = {"concept": "doctor", "cache": str(cache), "audit_captions": 0}
-    config = load_config(demo / "probe.toml", values).model_copy(update={"images": None})
+    config = load_config(demo / "probe.toml", values, ProbeConfig).model_copy(
+        update={"images": None}
+    )
     result = probe(config)
     assert result.concept.status == "no pictures"
     assert "In 200 pictures generated from “a photo of a doctor”" in result.finding.sentences[1]

@@ -443,8 +443,8 @@ def test_tables_hold_every_number_of_the_result(run: Path) -> None:
     undetermined = [a for a in result.amplification if a.signed is None]
     assert n_estimates == len(list(walk(result))) - len(hidden) + len(undetermined)
     assert [float(row["z"]) for row in rows(run, "words")] == [w.z for w in result.words]
-    assert [row["sha256"] for row in rows(run, "inputs")] == [
-        i.sha256 for i in result.provenance.inputs
+    assert [row["fingerprint"] for row in rows(run, "inputs")] == [
+        i.fingerprint for i in result.provenance.inputs
     ]
 
 

@@ -24,11 +24,10 @@ from laion_probe.estimate import Sample, share
 from laion_probe.questions.chain import Chain, build_chain
 from laion_probe.questions.concept import Pool, build_pool, find_concept
 from laion_probe.questions.inputs import open_inputs
+from laion_probe.questions.judging import judge
 from laion_probe.questions.outputs import Outputs, embed_outputs
 from laion_probe.results import Composition
-from laion_probe.runners import run_serial
-from laion_probe.scan import Scan, resolve, scan_unit_cached
-from laion_probe.shards import list_units
+from laion_probe.scan import Scan
 
 ROOT = Path(__file__).parent.parent
 DEMO = ROOT / "data" / "demo"
@@ -83,11 +82,10 @@ class Line:
 def run(concept: str, cache: Path, recipe: str = RECIPE) -> Run:
     """Probe ``concept`` on the demo data and lay the truth beside it."""
     values = {"concept": concept, "recipe": recipe, "cache": str(cache)}
-    config = load_config(DEMO / "probe.toml", values)
+    config = load_config(DEMO / "probe.toml", values, ProbeConfig)
     inputs = open_inputs(config)
-    units = list_units(inputs.shards)
-    ran = run_serial(units, lambda u: scan_unit_cached(u, inputs.recipe, cache / "scans"))
-    scan = resolve(inputs.recipe, ran.units, ran.partials)
+    ran = judge(inputs, config, lambda *_: None)
+    scan = ran.scan
     pool = build_pool(inputs, config, ran.units, scan, lambda *_: None)
     found = find_concept(inputs, config, pool)
     outputs = embed_outputs(inputs, config, found.result.keywords, lambda *_: None)

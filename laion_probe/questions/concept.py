@@ -26,9 +26,10 @@ from laion_probe.neighbourhood import (
 from laion_probe.pictures import PictureFile
 from laion_probe.questions.gallery import seeded_sample
 from laion_probe.questions.inputs import Inputs, Progress, embed_parts
+from laion_probe.questions.reading import rows_of
 from laion_probe.results import ConceptResult
 from laion_probe.scan import Scan
-from laion_probe.shards import Unit, read_unit
+from laion_probe.shards import Unit, list_units, read_unit
 
 __all__ = ["Concept", "Pool", "build_pool", "find_concept"]
 
@@ -78,7 +79,7 @@ def build_pool(
 ) -> Pool:
     """Join scanned rows with captions and pictures (by URL)."""
     columns = ["row", "url", "text", "punsafe"]
-    captions = [read_unit(u).select(columns) for u in units]
+    captions = [read_unit(u, columns[1:]).select(columns) for u in units]
     rows = pl.concat(captions).with_columns(
         scan.rows["unit"],
         scan.rows["language"],
@@ -119,8 +120,13 @@ def build_pool(
         tuple(files[i] for i in chosen),
         len(tried),
         reasons,
-        sum(s.n_rows for s in inputs.shards) - len(rows),
+        _n_unread(inputs, len(rows)),
     )
+
+
+def _n_unread(inputs: Inputs, n_read: int) -> int:
+    """Rows of units that failed: the files' own word or, where they give none, by their bytes."""
+    return max(0, round(sum(rows_of(list_units(inputs.shards)))) - n_read)
 
 
 def find_concept(inputs: Inputs, config: ProbeConfig, pool: Pool) -> Concept:

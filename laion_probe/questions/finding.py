@@ -187,7 +187,7 @@ def how_measured(
     """The method, a sentence a part."""
     out = [
         f"Shards: {len(pool.rows)} rows in "
-        f"{sum(len(s.row_groups) for s in inputs.shards)} row groups were read"
+        f"{sum(len(s.parts) for s in inputs.shards)} row groups were read"
         + (
             f"; every step of {inputs.recipe.name} was judged on every row."
             if inputs.recipe.step
@@ -238,8 +238,8 @@ def cannot_say(
     out = []
     if failed:
         out.append(
-            f"{len(failed)} row groups with {sum(f.unit.n_rows for f in failed)} rows could not be "
-            "read (listed below): every number is of the rest."
+            f"{len(failed)} row groups with about {pool.n_unread} rows could not be read (listed "
+            "below): every number is of the rest."
         )
     if inputs.embedder:
         out.append(

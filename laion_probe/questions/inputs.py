@@ -67,8 +67,8 @@ def open_inputs(config: ProbeConfig) -> Inputs:
     if not attributes:
         raise ConfigError("no attributes given: name at least one, such as gender_presentation")
     references = _references(config, attributes)
-    shards = list_shards(config.shards)
-    already, note = _already(config, shards)
+    shards = list_shards(config.shards, config.columns)
+    already, note = already_passed(config.already, shards)
     examples = list_files(config.examples)
     downloads = list_downloads(config.images) if config.images else None
     generated = list_generated(config.generated) if config.generated else None
@@ -121,21 +121,11 @@ def check_generated(vectors: Vectors, max_failed_share: float) -> int:
 def input_records(inputs: Inputs, config: ProbeConfig) -> tuple[InputRecord, ...]:
     """Every input by name and content hash, with the filters already behind it."""
     already = inputs.already.name if inputs.already else (config.already or "unknown")
-    records = [
-        InputRecord(
-            kind="shard",
-            name=s.name,
-            sha256=s.sha256,
-            n_rows=s.n_rows,
-            already=already,
-            note=inputs.already_note,
-        )
-        for s in inputs.shards
-    ]
+    records = list(shard_records(inputs.shards, already, inputs.already_note))
     if inputs.downloads:
         records += [
             InputRecord(
-                kind="images", name=p.name, sha256=p.sha256, n_rows=len(p.files), already=""
+                kind="images", name=p.name, fingerprint=p.sha256, n_rows=len(p.files), already=""
             )
             for p in inputs.downloads.parts
         ]
@@ -145,7 +135,7 @@ def input_records(inputs: Inputs, config: ProbeConfig) -> tuple[InputRecord, ...
             InputRecord(
                 kind="generated",
                 name=Path(config.generated or "").name,
-                sha256=digest,
+                fingerprint=digest,
                 n_rows=len(inputs.generated.rows),
                 already="",
                 note="hash over the hashes of all pictures",
@@ -157,12 +147,27 @@ def input_records(inputs: Inputs, config: ProbeConfig) -> tuple[InputRecord, ...
             InputRecord(
                 kind="model",
                 name=key["model"],
-                sha256=key["weights_sha256"],
+                fingerprint=key["weights_sha256"],
                 n_rows=None,
                 already="",
             )
         )
     return tuple(records)
+
+
+def shard_records(shards: tuple[Shard, ...], already: str, note: str) -> tuple[InputRecord, ...]:
+    """Every shard by name and fingerprint, with the filters behind it and how it was mapped."""
+    return tuple(
+        InputRecord(
+            kind="shard",
+            name=s.name,
+            fingerprint=s.fingerprint,
+            n_rows=s.n_rows,
+            already=already,
+            note="; ".join([note, *s.columns.notes]) if not s.error else s.error,
+        )
+        for s in shards
+    )
 
 
 def _known_errors(model: str, attributes: tuple[Attribute, ...]) -> tuple[KnownError, ...]:
@@ -214,14 +219,15 @@ def _references(
     return found
 
 
-def _already(config: ProbeConfig, shards: tuple[Shard, ...]) -> tuple[Recipe | None, str]:
-    if config.already is not None:
-        if config.already in ("none", "unknown"):
+def already_passed(declared: str | None, shards: tuple[Shard, ...]) -> tuple[Recipe | None, str]:
+    """The recipe behind the shards, as declared or guessed, and in words which of the two."""
+    if declared is not None:
+        if declared in ("none", "unknown"):
             return None, "declared by the user"
-        if config.already not in known_recipes():
-            raise UnknownName("filter", config.already, (*known_recipes(), "unknown"))
-        return load_recipe(config.already), "declared by the user"
-    guesses = {guess_filters(s.columns) for s in shards}
+        if declared not in known_recipes():
+            raise UnknownName("filter", declared, (*known_recipes(), "unknown"))
+        return load_recipe(declared), "declared by the user"
+    guesses = {guess_filters(s.names) for s in shards if not s.error}
     if len(guesses) == 1 and (guess := guesses.pop()) != "unknown":
         return load_recipe(guess), "guessed from the column names; declare it with --already"
     return None, "not declared and not to be guessed from the columns: use --already"

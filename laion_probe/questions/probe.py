@@ -9,19 +9,17 @@ import polars as pl
 
 from laion_probe import __version__
 from laion_probe.compare import word_scores
-from laion_probe.config import ProbeConfig
+from laion_probe.config import WHO_COMPUTES, ProbeConfig
 from laion_probe.questions.captions import audit, language_counts
 from laion_probe.questions.chain import build_chain
 from laion_probe.questions.concept import Concept, Pool, build_pool, find_concept
 from laion_probe.questions.effects import step_effects
 from laion_probe.questions.finding import cannot_say, how_measured, write_finding
 from laion_probe.questions.inputs import Inputs, Progress, input_records, open_inputs
+from laion_probe.questions.judging import Judged, judge
 from laion_probe.questions.outputs import embed_outputs
 from laion_probe.questions.shown import data_sets, keyword_only, output_sets
 from laion_probe.results import FailedUnit, ProbeResult, Provenance, WordScore
-from laion_probe.runners import Ran, run_serial
-from laion_probe.scan import resolve, scan_unit_cached
-from laion_probe.shards import list_units
 
 __all__ = ["probe"]
 
@@ -41,14 +39,8 @@ def probe(config: ProbeConfig, progress: Progress = lambda what, done, of: None)
         >>> laion_probe.probe(config).concept.answer  # doctest: +SKIP
     """
     inputs = open_inputs(config)
-    cache = inputs.cache / "scans"
-    ran = run_serial(
-        list_units(inputs.shards),
-        lambda unit: scan_unit_cached(unit, inputs.recipe, cache),
-        lambda done, of: progress("scan shards", done, of),
-        config.max_failed_share,
-    )
-    scan = resolve(inputs.recipe, ran.units, ran.partials)
+    ran = judge(inputs, config, progress)
+    scan = ran.scan
     pool = build_pool(inputs, config, ran.units, scan, progress)
     concept = find_concept(inputs, config, pool)
     outputs = embed_outputs(inputs, config, concept.result.keywords, progress)
@@ -90,8 +82,8 @@ def _words(pool: Pool, concept: Concept) -> tuple[WordScore, ...]:
     return word_scores(texts.filter(mask), texts.filter(~mask), concept.result.keywords)
 
 
-def _provenance(inputs: Inputs, config: ProbeConfig, ran: Ran[pl.DataFrame]) -> Provenance:
-    asked = config.model_dump(mode="json", exclude={"out", "cache"})
+def _provenance(inputs: Inputs, config: ProbeConfig, ran: Judged) -> Provenance:
+    asked = config.model_dump(mode="json", exclude=set(WHO_COMPUTES))
     return Provenance(
         version=__version__,
         command=command_line(config),
@@ -112,7 +104,7 @@ def command_line(config: ProbeConfig) -> str:
     parts = ["laion-probe", "probe", config.concept]
     for name, field in ProbeConfig.model_fields.items():
         value = getattr(config, name)
-        if name in ("concept", "out", "cache") or value == field.default:
+        if name in ("concept", *WHO_COMPUTES) or value == field.default:
             continue
         flag = "--" + name.replace("_", "-")
         parts += [flag, *(value if isinstance(value, tuple) else [str(value)])]

@@ -58,7 +58,7 @@ class Recipe(BaseModel):
     title: str
     source: str
     confidence: Confidence = "user"
-    step: tuple[Step, ...] = ()
+    step: tuple[Step, ...] = Field((), max_length=21)  # a row's outcomes fit in 64 bits
 
     @property
     def deciding(self) -> tuple[int, ...]:

@@ -11,10 +11,13 @@ from pathlib import Path
 from laion_probe.registry import Registry
 from laion_probe.render.figures import write_figures
 from laion_probe.render.html import report_html
+from laion_probe.render.scan_report import scan_report_html
+from laion_probe.render.scan_tables import write_scan_tables
 from laion_probe.render.tables import write_tables
 from laion_probe.results import ProbeResult
+from laion_probe.scan_result import ScanResult
 
-__all__ = ["RENDERERS", "render_run", "report_html", "write_figures", "write_tables"]
+__all__ = ["RENDERERS", "render_run", "render_scan", "report_html", "write_figures", "write_tables"]
 
 #: Each writes files of its own into the folder of a run, and estimates nothing.
 RENDERERS: Registry[Callable[[ProbeResult, Path], None]] = Registry("renderer")
@@ -30,6 +33,15 @@ def render_run(result: ProbeResult, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for name in RENDERERS:
         RENDERERS[name](result, out)
+
+
+def render_scan(result: ScanResult, out: Path) -> None:
+    """Write what `scan` found: ``report.html``, ``result.json``, ``tables/*.csv``."""
+    result = ScanResult.from_json(result.to_json())
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "report.html").write_text(scan_report_html(result), encoding="utf-8", newline="\n")
+    write_scan_tables(result, out / "tables")
+    (out / "result.json").write_text(result.to_json(), encoding="utf-8", newline="\n")
 
 
 def _write_json(result: ProbeResult, out: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Mapping
 from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -15,33 +16,41 @@ from laion_probe.render.pointers import form_of, pointer
 from laion_probe.render.view import raster, view
 from laion_probe.results import Estimate, ProbeResult
 
-__all__ = ["report_html"]
+__all__ = ["environment", "page", "report_html", "tied"]
 
 _CAPTION_SHOWN = 100
 
 
 def report_html(result: ProbeResult) -> str:
     """The whole report as one HTML page; the same result gives the same text."""
-    templates = files("laion_probe.render") / "templates"
-    style = (templates / "report.css").read_text(encoding="utf-8")
-    script = (templates / "report.js").read_text(encoding="utf-8")
-    return (
-        _environment()
-        .get_template("report.html.j2")
-        .render(
-            r=result,
-            v=view(result),
-            # Markup, since the policy's hashes are of these very bytes; both are ours.
-            style=Markup(style),
-            script=Markup(script),
-            style_hash=_policy_hash(style),
-            script_hash=_policy_hash(script),
-            config=json.dumps(result.provenance.config, ensure_ascii=False, indent=2),
-        )
+    return page(
+        environment(),
+        "report.html.j2",
+        {
+            "r": result,
+            "v": view(result),
+            "config": json.dumps(result.provenance.config, ensure_ascii=False, indent=2),
+        },
     )
 
 
-def _environment() -> Environment:
+def page(env: Environment, template: str, values: Mapping[str, object]) -> str:
+    """A template as one self-contained page: with our style, our script, and their hashes."""
+    templates = files("laion_probe.render") / "templates"
+    style = (templates / "report.css").read_text(encoding="utf-8")
+    script = (templates / "report.js").read_text(encoding="utf-8")
+    ours = {
+        # Markup, since the policy's hashes are of these very bytes; both are ours.
+        "style": Markup(style),
+        "script": Markup(script),
+        "style_hash": _policy_hash(style),
+        "script_hash": _policy_hash(script),
+    }
+    return env.get_template(template).render({**values, **ours})
+
+
+def environment() -> Environment:
+    """Where every report is drawn: all is escaped and cleaned, and what is missing is an error."""
     env = Environment(
         loader=PackageLoader("laion_probe.render"),
         autoescape=True,
@@ -91,7 +100,11 @@ def _policy_hash(content: str) -> str:
 def _est(estimate: Estimate, where: str, form: text.Form | None = None) -> Markup:
     """An estimate with its interval, tied to its place in ``result.json``."""
     form = form or form_of(where)
-    shown = text.show(estimate, form)
+    return tied(estimate, where, form, text.show(estimate, form))
+
+
+def tied(estimate: Estimate, where: str, form: str, shown: text.Shown) -> Markup:
+    """An estimate as ``shown``, tied to its place in ``result.json``."""
     interval = Markup(' <span class="ci">{}</span>').format(shown.interval)
     return Markup(
         '<span class="est" data-pointer="{}" data-form="{}" data-value="{}">'

@@ -110,7 +110,7 @@ def _tables(r: ProbeResult) -> dict[str, tuple[str, Iterable[Row]]]:
             ),
         ),
         "inputs": (
-            "kind name sha256 n_rows already note",
+            "kind name fingerprint n_rows already note",
             (i.model_dump() for i in r.provenance.inputs),
         ),
         "failed_units": (

@@ -1,0 +1,268 @@
+"""From what a scan has counted to its result: steps, groups, notes and the finding."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from importlib import metadata
+
+from laion_probe import __version__
+from laion_probe.config import WHO_COMPUTES, ScanConfig
+from laion_probe.counts import ALL, Key, Tally
+from laion_probe.groups import UNKNOWN, load_group
+from laion_probe.questions.inputs import already_passed, shard_records
+from laion_probe.questions.reading import Sample, Share, rows_of
+from laion_probe.questions.shares import kept_by, removed_by, survivors
+from laion_probe.recipes import Recipe
+from laion_probe.results import Estimate, FailedUnit, StepEffect
+from laion_probe.scan import OUTCOMES, SIZES
+from laion_probe.scan_result import GroupCounts, LevelCounts, NamedShare, Reading, ScanResult
+from laion_probe.shards import Shard, Unit
+from laion_probe.steps import Outcome
+
+__all__ = ["account"]
+
+_PACKAGES = ("ftfy", "numpy", "polars", "pyarrow")
+
+
+def account(
+    config: ScanConfig,
+    recipe: Recipe,
+    shards: tuple[Shard, ...],
+    order: Sequence[Unit],
+    sample: Sample,
+    reason: str,
+) -> ScanResult:
+    """Everything that is reported, from the sample and why it ended."""
+    already, note = already_passed(config.already, shards)
+    reading = _reading(config, order, sample, reason)
+    named = _named(sample)
+    steps = tuple(_effect(i, recipe, sample, already, reading) for i in range(len(recipe.step)))
+    records = shard_records(shards, already.name if already else config.already or "unknown", note)
+    notes = _notes(sample.tally, shards)
+    return ScanResult(
+        finding=_finding(recipe, named, reading),
+        recipe=recipe.name,
+        recipe_title=recipe.title,
+        recipe_source=recipe.source,
+        data_note=config.data_note,
+        reading=reading,
+        share=named,
+        steps=steps,
+        survival=tuple(sample.of(survivors(recipe, i)) for i in range(len(recipe.step))),
+        groups=tuple(_group(name, recipe, sample) for name in config.by),
+        notes=notes,
+        cannot_say=_cannot_say(recipe, steps, sample, reading),
+        failed_units=tuple(
+            FailedUnit(unit=f.unit.label, n_rows=f.unit.n_rows, reason=f.reason)
+            for f, _ in sample.failed
+        ),
+        inputs=records,
+        version=__version__,
+        command=_command(config),
+        config=config.model_dump(mode="json", exclude={*WHO_COMPUTES, "shards", "max_time"}),
+        packages={name: metadata.version(name) for name in _PACKAGES},
+    )
+
+
+def _named(sample: Sample) -> NamedShare:
+    sample.look()
+    estimate, other = sample.estimate(), sample.other()
+    price = None
+    if other is not None and sample.half_width():
+        widths = {e.method: (e.high or 0) - (e.low or 0) for e in (estimate, other)}
+        betting, asymptotic = sorted(widths, key=lambda m: "asymptotic" in m)
+        price = widths[betting] / widths[asymptotic]
+    return NamedShare(
+        name=sample.share.name,
+        title=sample.share.title,
+        estimate=estimate,
+        other=other,
+        price=price,
+        looks=tuple(sample.looks),
+    )
+
+
+def _reading(config: ScanConfig, order: Sequence[Unit], sample: Sample, reason: str) -> Reading:
+    tried = sample.n_tried
+    full = tried == len(order)
+    sizes = rows_of(order)
+    known = [u.n_rows for u in order]
+    lost = [f.unit.n_rows for f, _ in sample.failed]
+    assumptions: tuple[str, ...] = ()
+    if not full:
+        assumptions = (
+            f"row groups were read in the random order of seed {config.seed}, and the first "
+            f"{tried} of that order count, whichever came back first: they stand for the others",
+            "intervals are by row group, since rows of one group resemble each other, and hold at "
+            "every moment at which one could have stopped",
+        )
+    return Reading(
+        n_units=len(order),
+        n_units_tried=tried,
+        n_units_failed=len(sample.failed),
+        n_rows=None if None in known else sum(n for n in known if n is not None),
+        n_rows_read=sample.tally.n_rows,
+        n_rows_failed=None if None in lost else sum(n for n in lost if n is not None),
+        share=1.0 if full else sum(sizes[:tried]) / sum(sizes),
+        full=full,
+        stopped_by=reason if reason and not full else "everything was read",
+        assumptions=assumptions,
+    )
+
+
+def _effect(
+    i: int, recipe: Recipe, sample: Sample, already: Recipe | None, reading: Reading
+) -> StepEffect:
+    step, tally = recipe.step[i], sample.tally
+    bit, before = 1 << i, sum(1 << j for j in recipe.deciding if j < i)
+    decides = i in recipe.deciding
+    observable = already is None or not already.same_as(step)
+    blind = tally.sum(lambda k: k.group == ALL and bool(k.blind & bit)) if decides else 0
+    here = tally.sum(lambda k: k.group == ALL and not k.hits & before and bool(k.hits & bit))
+    notes = [step.note]
+    if blind and step.role == "set" and sample.sampling:
+        notes.append("needs every row: not estimable from a sample of row groups")
+        if reading.full:
+            notes.append(
+                "all were read in the end, but that was not known before: leave out the "
+                "limit to decide it"
+            )
+    elif blind:
+        notes.append(f"not evaluable on {blind} rows: the column or score is missing")
+    if not observable and already:
+        notes.append(f"removal not observable: the input has passed {already.name} before")
+        if here:
+            notes.append(
+                f"yet {here} rows fail it, so the input has not passed this step as it is "
+                "replayed here"
+            )
+    if not decides:
+        removed = _no_estimate("a rewrite or measure removes nothing")
+    elif not observable:
+        removed = _no_estimate("removal not observable")
+    else:
+        removed = sample.of(removed_by(recipe, i))
+        if removed.n == 0:
+            removed = _no_estimate("not evaluable on any row")
+    outcomes = {
+        o.name.lower(): tally.counts.get(Key(f"{OUTCOMES}{i}", o.name, 0, 0), 0) for o in Outcome
+    }
+    return StepEffect(
+        id=step.id,
+        kind=step.kind,
+        title=step.title,
+        source=step.source or recipe.source,
+        confidence=step.confidence or recipe.confidence,
+        simulated=step.simulated,
+        note="; ".join(n for n in notes if n),
+        observable=observable,
+        outcomes={name: n for name, n in outcomes.items() if n},
+        n_reached=tally.sum(lambda k: k.group == ALL and not k.hits & before),
+        n_removed_here=here if decides else 0,
+        removed_share=removed,
+    )
+
+
+def _group(name: str, recipe: Recipe, sample: Sample) -> GroupCounts:
+    kept = kept_by(recipe)
+    counts: dict[str, list[int]] = {}
+    for key, n in sample.tally.counts.items():
+        if key.group == name:
+            row = counts.setdefault(key.level, [0, 0])
+            row[0] += n
+            row[1] += n if kept(key) else 0
+    levels = sorted(counts, key=lambda level: (level == UNKNOWN, -counts[level][0], level))
+
+    def one(level: str) -> LevelCounts:
+        def mine(key: Key) -> bool:
+            return key.level == level
+
+        return LevelCounts(
+            level=level,
+            n=counts[level][0],
+            n_kept=counts[level][1],
+            share=sample.of(Share("", "", lambda key: key.group == name, mine)),
+            share_of_kept=sample.of(
+                Share("", "", lambda key: key.group == name and kept(key), mine)
+            ),
+            kept=sample.of(Share("", "", lambda key: key.group == name and mine(key), kept)),
+        )
+
+    return GroupCounts(
+        name=name, title=load_group(name).title, levels=tuple(one(level) for level in levels)
+    )
+
+
+def _no_estimate(method: str) -> Estimate:
+    return Estimate(value=None, low=None, high=None, n=0, units=0, method=method)
+
+
+def _notes(tally: Tally, shards: tuple[Shard, ...]) -> tuple[str, ...]:
+    notes = dict.fromkeys(f"{s.name}: {note}" for s in shards for note in s.columns.notes)
+    agree = tally.counts.get(Key(SIZES, "agree", 0, 0), 0)
+    exchanged = tally.counts.get(Key(SIZES, "exchanged", 0, 0), 0)
+    if exchanged > agree:
+        notes[
+            f"WIDTH and HEIGHT look exchanged: {exchanged} rows agree with the picture's own sizes "
+            f"only the other way round, {agree} as they stand (LAION's raw releases have them so)"
+        ] = None
+    return tuple(notes)
+
+
+def _finding(recipe: Recipe, share: NamedShare, reading: Reading) -> tuple[str, ...]:
+    e = share.estimate
+    if e.value is None:
+        first = f"No rows to say anything of “{share.title}”."
+    else:
+        interval = "" if e.low is None or e.low == e.high else f" [{e.low:.2%}, {e.high:.2%}]"
+        if e.low is None:
+            interval = " (no interval: fewer than 30 row groups; read more, or --sequence betting)"
+        first = f"{share.title[0].upper()}{share.title[1:]}: {e.value:.2%}{interval}."
+    if reading.full:
+        second = f"All {reading.n_units:,} row groups were read, {reading.n_rows_read:,} rows."
+    else:
+        second = (
+            f"{reading.n_units_tried:,} of {reading.n_units:,} row groups were read in a random "
+            f"order, {reading.n_rows_read:,} rows, {reading.share:.2%} of the data; ended by: "
+            f"{reading.stopped_by}."
+        )
+    if not reading.n_units_failed:
+        return (first, second)
+    third = (
+        f"{reading.n_units_failed} row groups could not be read; the interval allows for all or "
+        "none of their rows."
+    )
+    return (first, second, third)
+
+
+def _cannot_say(
+    recipe: Recipe, steps: Sequence[StepEffect], sample: Sample, reading: Reading
+) -> tuple[str, ...]:
+    out = []
+    hidden = [s.title for s in steps if not s.observable]
+    if hidden:
+        out.append(f"What these steps removed before we saw the data: {', '.join(hidden)}.")
+    blind = [s.title for s in steps if set(s.outcomes) == {"not_evaluable"}]
+    if blind:
+        out.append(
+            f"What these steps would remove, which could be judged on no row: {', '.join(blind)}. "
+            "Rows kept are those that no step that could be judged removes."
+        )
+    if reading.n_units_failed:
+        out.append("Whether the row groups that could not be read are like the others.")
+    return tuple(out)
+
+
+def _command(config: ScanConfig) -> str:
+    """The command that repeats the run; shards stand as SHARDS, since they may lie elsewhere."""
+    parts = ["laion-probe", "scan", "SHARDS"]
+    for name, field in ScanConfig.model_fields.items():
+        value = getattr(config, name)
+        if name in ("shards", "max_time", *WHO_COMPUTES) or value == field.default:
+            continue
+        parts += [
+            "--" + name.replace("_", "-"),
+            *(value if isinstance(value, tuple) else [str(value)]),
+        ]
+    return shlex.join(parts)

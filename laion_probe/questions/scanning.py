@@ -1,0 +1,184 @@
+"""What a recipe does to a data set of any size: exactly, or from a sample of its units."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+import polars as pl
+
+from laion_probe.config import DataConfig, ScanConfig
+from laion_probe.counts import ALL, Key
+from laion_probe.errors import ConfigError, ShardError, UnknownName
+from laion_probe.groups import load_group
+from laion_probe.questions.accounting import account
+from laion_probe.questions.reading import Limits, Sample, random_order, rows_of
+from laion_probe.questions.shares import named_share, needs_all
+from laion_probe.recipes import load_recipe
+from laion_probe.runners import Failure, RunOptions, Work, run_in_order
+from laion_probe.scan import (
+    OUTCOMES,
+    CountWork,
+    Plan,
+    UnitScan,
+    by_pattern,
+    decode_scan,
+    encode_scan,
+)
+from laion_probe.scan_result import ScanResult
+from laion_probe.sequence import SEQUENCES, Stream
+from laion_probe.sets import decide_duplicates
+from laion_probe.shards import Unit, list_shards, list_units
+from laion_probe.steps import Outcome
+from laion_probe.store import Partials
+
+__all__ = ["Watch", "run_options", "scan", "scan_cache"]
+
+#: Called after each unit with the sample so far and the number of all units.
+Watch = Callable[[Sample, int], None]
+
+_DEFAULT_CACHE = Path(".cache") / "laion-probe"
+_PACKAGES = ("ftfy", "numpy", "polars", "pyarrow")
+
+
+def scan(config: ScanConfig, watch: Watch = lambda sample, n_units: None) -> ScanResult:
+    """Run a recipe over shards and count who is left, with intervals where not all is read.
+
+    With a limit (``until``, ``max_rows`` ...) row groups are read in a seeded random order, and the
+    estimate uses the contiguous beginning of that order; without one everything is read. Finished
+    units are kept under ``config.cache``, so that the same command goes on where it was ended.
+    Raises a `LaionProbeError` that says what to do when an input cannot be used.
+    """
+    if config.sequence not in SEQUENCES:
+        raise UnknownName("sequence", config.sequence, SEQUENCES)
+    recipe = load_recipe(config.recipe)
+    if len(set(config.by)) != len(config.by):
+        raise ConfigError(f"a group is named twice: {', '.join(config.by)}")
+    for name in config.by:
+        load_group(name)
+    named_share(config.share, recipe, config.by)  # a wrong name is said before anything is read
+    shards = list_shards(config.shards, config.columns)
+    units = list_units(shards)
+    order = random_order(units, config.seed)
+    plan = Plan(recipe, config.by, "skip")
+    limits = Limits.of(config, order, lambda u: u.bytes_of(plan.columns(u)))
+    share = named_share(config.share, recipe, config.by, sampling=limits.any)
+    if not limits.any:
+        plan = Plan(recipe, config.by, "keep")
+    elif needs_all(config.share, recipe):
+        raise ConfigError(
+            f"share '{config.share}' needs every row and cannot be estimated from a sample of row "
+            "groups: leave out --until and --max-…, or follow another share"
+        )
+    sizes = dict(zip((u.id for u in order), rows_of(order), strict=True))
+    sample = Sample(share, _stream(config, order, limits), config.sequence, limits.any)
+    kept: Partials[UnitScan] = Partials(
+        scan_cache(config) / plan.fingerprint, encode_scan, decode_scan
+    )
+    reason = ""
+    work: Work[UnitScan] = CountWork(plan)
+    results = run_in_order(order, work, run_options(config), kept)
+    with contextlib.closing(results):
+        for unit, result in results:
+            if isinstance(result, Failure):
+                sample.fail(result, sizes[unit.id])
+            else:
+                sample.add(result.counts)
+            watch(sample, len(order))
+            reason = limits.reached(sample.n_tried, sample.half_width())
+            if reason:
+                break
+    tried = order[: sample.n_tried]
+    check_failed([f for f, _ in sample.failed], [sizes[u.id] for u in tried], sizes, config)
+    if plan.sets == "keep" and plan.set_steps:
+        _decide_sets(sample, plan, units, kept)
+    return account(config, recipe, shards, order, sample, reason)
+
+
+def run_options(config: DataConfig) -> RunOptions:
+    """Who computes, as the config says."""
+    return RunOptions(
+        runner=config.runner,
+        workers=config.workers,
+        ray_address=config.ray_address,
+        retries=config.retries,
+    )
+
+
+def scan_cache(config: DataConfig) -> Path:
+    """The folder of finished units."""
+    return (Path(config.cache) if config.cache else _DEFAULT_CACHE) / "scans"
+
+
+def check_failed(
+    failed: Sequence[Failure], tried: Sequence[float], sizes: dict[str, float], config: DataConfig
+) -> None:
+    """Raise a `ShardError` that lists the failures when they hold too large a share of the rows.
+
+    ``tried`` has the rows of all units that were tried, failed ones included.
+    """
+    if not failed:
+        return
+    lost = sum(sizes[f.unit.id] for f in failed) / sum(tried) if sum(tried) else 1.0
+    if lost > config.max_failed_share or len(failed) == len(tried):
+        listed = "".join(f"\n  {f.reason}" for f in failed[:50])
+        more = f"\n  … and {len(failed) - 50} more" if len(failed) > 50 else ""
+        raise ShardError(
+            f"{len(failed)} of {len(tried)} units failed, with about {lost:.1%} of the rows that "
+            f"were tried; fetch their shards again, or allow it with --max-failed-share (finished "
+            f"units are kept):{listed}{more}"
+        )
+
+
+def _stream(config: ScanConfig, order: Sequence[Unit], limits: Limits) -> Stream:
+    sizes = rows_of(order)
+    known = all(u.n_rows is not None for u in order if not u.shard.error)
+    return Stream(
+        level=config.level,
+        population=len(order),
+        planned=limits.units,
+        half_width=config.until,
+        largest=max(sizes) if known and max(sizes) > 0 else None,
+    )
+
+
+def _decide_sets(
+    sample: Sample, plan: Plan, units: Sequence[Unit], kept: Partials[UnitScan]
+) -> None:
+    """Decide the steps that need the whole set, and count the rows with these verdicts."""
+    failed = {f.unit.id for f, _ in sample.failed}
+    ready = [u for u in units if u.id not in failed]
+
+    def rows() -> Iterator[pl.DataFrame]:
+        start = 0
+        for unit in ready:
+            found = kept.load(unit)
+            if found is None or found.rows is None:
+                raise ShardError(f"{unit.label}: what was kept of it has gone; run again")
+            index = pl.int_range(start, start + len(found.rows), dtype=pl.Int64, eager=True)
+            yield found.rows.with_columns(index.alias("order"))
+            start += len(found.rows)
+
+    tally = sample.tally
+    n_rows = tally.n_rows
+    # counted again below, with the verdicts
+    tally.counts = {k: n for k, n in tally.counts.items() if k.group not in (ALL, *plan.groups)}
+    frames: Iterable[pl.DataFrame] = rows()
+    scratch = kept.folder / "sets"
+    shutil.rmtree(scratch, ignore_errors=True)
+    try:
+        for step in plan.set_steps:
+            before = sum(1 << i for i in plan.recipe.deciding if i < step)
+            frames = decide_duplicates(frames, step, before, n_rows, scratch)
+        for frame in frames:
+            for table in by_pattern(frame, plan.groups):
+                tally.add_table(table)
+            for step in plan.set_steps:
+                again = int(((frame["hits"].to_numpy() >> step) & 1).sum())
+                for outcome, n in ((Outcome.KEEP, -again), (Outcome.DROP, again)):
+                    tally.add_key(Key(f"{OUTCOMES}{step}", outcome.name, 0, 0), n)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    sample.looks.clear()  # they were of the share before these steps

@@ -56,7 +56,8 @@ class PicturePart:
 class Downloads:
     """The output of img2dataset: pictures, and what became of every URL that was tried.
 
-    ``attempts`` has a row per URL tried: ``url``, ``status``.
+    ``attempts`` has a row per URL tried: ``url``, ``status``, and the picture's own
+    ``original_width`` and ``original_height`` (null where it did not come, or was not measured).
     """
 
     parts: tuple[PicturePart, ...]
@@ -93,7 +94,13 @@ def list_downloads(folder: str) -> Downloads:
         table = _metadata(tar)
         by_key = {r["key"]: r for r in table.iter_rows(named=True)}
         parts.append(PicturePart(tar.name, file_sha256(tar), tuple(_tar_files(tar, by_key))))
-        attempts.append(table.select("url", "status"))
+        sizes = [
+            (pl.col(c) if c in table.columns else pl.lit(None))
+            .cast(pl.Int64, strict=False)
+            .alias(c)
+            for c in ("original_width", "original_height")
+        ]
+        attempts.append(table.select("url", "status", *sizes))
     return Downloads(tuple(parts), pl.concat(attempts))
 
 

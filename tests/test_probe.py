@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from conftest import ROOT
 
@@ -331,3 +332,14 @@ def test_vectors_lie_row_aligned_in_clip_retrievals_layout(
             vectors = np.load(npy)
             assert vectors.dtype == np.float16
             assert len(vectors) == len(pl.read_parquet(meta))
+
+
+def test_exchanged_sizes_are_said_where_pictures_show_them(
+    demo: Path, cache: Path, tmp_path: Path
+) -> None:
+    for path in sorted((demo / "shards").glob("*.parquet")):
+        table = pl.read_parquet(path).rename({"WIDTH": "HEIGHT", "HEIGHT": "WIDTH"})
+        table.write_parquet(tmp_path / path.name, row_group_size=450)
+    said = ask(demo, cache, "doctor", shards=[str(tmp_path)]).how_measured
+    assert any("WIDTH and HEIGHT look exchanged: " in line for line in said)
+    assert not any("exchanged" in line for line in ask(demo, cache, "doctor").how_measured)

@@ -83,6 +83,11 @@ def test_a_worker_that_dies_costs_only_the_unit_that_kills_it(
     ]
 
 
+def test_a_unit_that_kills_the_fast_reader_is_read_by_the_careful_one(units, kept) -> None:
+    found = run(units, Label(dies_fast=(units[3].label,)), POOL, kept)
+    assert found == [u.label for u in units]
+
+
 def test_an_error_of_our_own_is_raised_and_not_listed_as_a_bad_unit(units, kept) -> None:
     def work(unit: Unit) -> str:
         raise ZeroDivisionError

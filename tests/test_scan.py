@@ -14,6 +14,7 @@ from shardmaker import frame, write
 
 from laion_probe.counts import ALL, SCHEMA, Key, Tally, UnitCounts
 from laion_probe.errors import ConfigError, MergeConflict, SchemaError, UnknownName
+from laion_probe.groups import GROUPS, UNKNOWN, load_group
 from laion_probe.language import make_detector
 from laion_probe.measures import WHITE_SPACE, clean_text, clean_texts, domain, row_key
 from laion_probe.recipes import Recipe, Step, known_recipes, load_recipe
@@ -252,6 +253,24 @@ def test_counts_of_any_split_are_the_counts_of_the_whole(
     whole = tally_folder(write(tmp_path_factory.mktemp("w"), frame(120), 1, 1000), plan)
     assert split.total() == whole.total()
     assert split.n_rows == 120
+
+
+@pytest.mark.parametrize("name", [*GROUPS, "words:doctor"])
+def test_every_group_gives_every_row_a_level_and_unknown_where_it_cannot_tell(
+    name: str, tmp_path: Path
+) -> None:
+    group = load_group(name)
+    for table in (frame(40), frame(40, NSFW=None)):
+        b = batch(table, tmp_path)
+        b.rows = b.rows.select("row", *group.needs)
+        levels = group.levels(b)
+        assert len(levels) == 40
+        assert levels.dtype == pl.String
+        assert levels.null_count() == 0
+        if name == "language-tag" or (name == "nsfw" and "NSFW" not in table.columns):
+            assert set(levels) == {UNKNOWN}
+        elif name != "language":
+            assert levels.n_unique() > 1
 
 
 def test_what_is_kept_of_a_unit_is_read_back_the_same(tmp_path: Path) -> None:

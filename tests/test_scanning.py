@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from conftest import ROOT
 from shardmaker import frame, write
 from test_scan import plain_laion400m
 
@@ -303,6 +304,14 @@ def test_exchanged_sizes_are_said(tmp_path: Path) -> None:
     assert any("WIDTH and HEIGHT look exchanged: 60 rows" in n for n in result.notes)
     right = table.rename({"original_width": "original_height", "original_height": "original_width"})
     assert run(write(tmp_path / "t", right, 1)).notes == ()
+
+
+def test_what_readers_must_know_of_the_data_stands_beside_them(folder: Path) -> None:
+    assert run(folder).data_note == ""
+    (folder / "DATA_NOTE.txt").write_text("Made up,\nall of it.\n", encoding="utf-8")
+    assert run(folder).data_note == "Made up, all of it."
+    assert run(folder, data_note="mine").data_note == "mine"
+    assert "Simulated" in (ROOT / "data" / "demo" / "shards" / "DATA_NOTE.txt").read_text()
 
 
 def test_a_result_holds_no_place_and_no_time(folder: Path) -> None:

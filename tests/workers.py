@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from laion_probe import parquet
 from laion_probe.errors import ShardError
 from laion_probe.shards import Unit
 
@@ -19,6 +20,7 @@ class Label:
     slow: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
     dies: tuple[str, ...] = ()  # every time
+    dies_fast: tuple[str, ...] = ()  # where the fast reader reads
     dies_once: tuple[str, ...] = ()
     marks: str = ""  # folder: a file a call
 
@@ -32,7 +34,7 @@ class Label:
             mark.touch()
             if first and name in self.dies_once:
                 os.kill(os.getpid(), signal.SIGKILL)
-        if name in self.dies:
+        if name in self.dies or (name in self.dies_fast and parquet.LOCAL_BY_POLARS):
             os.kill(os.getpid(), signal.SIGKILL)
         if name in self.broken:
             raise ShardError(f"{name}: broken on purpose")

@@ -10,7 +10,8 @@ from laion_probe import __version__
 from laion_probe.config import WHO_COMPUTES, ScanConfig
 from laion_probe.counts import ALL, Key, Tally
 from laion_probe.groups import UNKNOWN, load_group
-from laion_probe.questions.inputs import already_passed, shard_records
+from laion_probe.questions.finding import exchanged_sizes
+from laion_probe.questions.inputs import already_passed, note_beside, shard_records
 from laion_probe.questions.reading import Sample, Share, rows_of
 from laion_probe.questions.shares import kept_by, removed_by, survivors
 from laion_probe.recipes import Recipe
@@ -45,7 +46,7 @@ def account(
         recipe=recipe.name,
         recipe_title=recipe.title,
         recipe_source=recipe.source,
-        data_note=config.data_note,
+        data_note=config.data_note or note_beside(shards),
         reading=reading,
         share=named,
         steps=steps,
@@ -203,10 +204,7 @@ def _notes(tally: Tally, shards: tuple[Shard, ...]) -> tuple[str, ...]:
     agree = tally.counts.get(Key(SIZES, "agree", 0, 0), 0)
     exchanged = tally.counts.get(Key(SIZES, "exchanged", 0, 0), 0)
     if exchanged > agree:
-        notes[
-            f"WIDTH and HEIGHT look exchanged: {exchanged} rows agree with the picture's own sizes "
-            f"only the other way round, {agree} as they stand (LAION's raw releases have them so)"
-        ] = None
+        notes[exchanged_sizes(agree, exchanged)] = None
     return tuple(notes)
 
 

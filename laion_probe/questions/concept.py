@@ -27,6 +27,7 @@ from laion_probe.pictures import PictureFile
 from laion_probe.questions.gallery import seeded_sample
 from laion_probe.questions.inputs import Inputs, Progress, embed_parts
 from laion_probe.questions.reading import rows_of
+from laion_probe.records import swapped_sizes
 from laion_probe.results import ConceptResult
 from laion_probe.scan import Scan
 from laion_probe.shards import Unit, list_units, read_unit
@@ -56,6 +57,8 @@ class Pool:
     attempted: int
     failed: dict[str, int]
     n_unread: int = 0  # rows of units that failed
+    #: rows whose WIDTH and HEIGHT agree with the picture's own, and that do so only if exchanged
+    sizes: tuple[int, int] = (0, 0)
 
     @property
     def sampled(self) -> float:
@@ -78,7 +81,7 @@ def build_pool(
     inputs: Inputs, config: ProbeConfig, units: Sequence[Unit], scan: Scan, progress: Progress
 ) -> Pool:
     """Join scanned rows with captions and pictures (by URL)."""
-    columns = ["row", "url", "text", "punsafe"]
+    columns = ["row", "url", "text", "punsafe", "width", "height"]
     captions = [read_unit(u, columns[1:]).select(columns) for u in units]
     rows = pl.concat(captions).with_columns(
         scan.rows["unit"],
@@ -105,7 +108,10 @@ def build_pool(
         )
     chosen = pictured["picture"].to_numpy()
     attempts = inputs.downloads.attempts
-    tried = rows.select("url").join(attempts.unique("url", keep="first"), on="url", how="inner")
+    tried = rows.select("url", "width", "height").join(
+        attempts.unique("url", keep="first"), on="url", how="inner"
+    )
+    sizes = ("width", "height", "original_width", "original_height")
     failed = tried.filter(pl.col("status") != "success")["status"].value_counts(sort=True)
     reasons = {
         str(k): int(v) for k, v in failed.sort("count", "status", descending=True).iter_rows()
@@ -121,6 +127,7 @@ def build_pool(
         len(tried),
         reasons,
         _n_unread(inputs, len(rows)),
+        swapped_sizes(*(tried[c] for c in sizes)),
     )
 
 

@@ -18,7 +18,7 @@ from laion_probe.results import (
 )
 from laion_probe.runners import Failure
 
-__all__ = ["cannot_say", "how_measured", "write_finding"]
+__all__ = ["cannot_say", "exchanged_sizes", "how_measured", "write_finding"]
 
 CANNOT_TELL = "these data cannot tell"
 
@@ -181,6 +181,14 @@ def _difference(e: Estimate) -> str:
     return "too few pictures" if e.value is None else f"{_signed(e.value)} points {_range(e)}"
 
 
+def exchanged_sizes(agree: int, exchanged: int) -> str:
+    """The warning that WIDTH and HEIGHT stand the wrong way round."""
+    return (
+        f"WIDTH and HEIGHT look exchanged: {exchanged} rows agree with the picture's own sizes "
+        f"only the other way round, {agree} as they stand (LAION's raw releases have them so)."
+    )
+
+
 def how_measured(
     inputs: Inputs, config: ProbeConfig, concept: ConceptResult, pool: Pool
 ) -> tuple[str, ...]:
@@ -203,6 +211,9 @@ def how_measured(
             f"{n_files} different pictures (rows with the same URL share "
             "one)" + (f"; not obtained: {failures}." if failures else ".")
         )
+    agree, exchanged = pool.sizes
+    if exchanged > agree:
+        out.append(exchanged_sizes(agree, exchanged))
     if inputs.embedder:
         out.append(
             f"Neighbourhood: pictures whose cosine with the concept is at least the threshold, by "

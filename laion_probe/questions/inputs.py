@@ -28,7 +28,17 @@ from laion_probe.results import InputRecord, KnownError
 from laion_probe.shards import Shard, list_shards
 from laion_probe.store import fingerprint
 
-__all__ = ["Inputs", "Progress", "embed_parts", "open_inputs"]
+__all__ = [
+    "Inputs",
+    "Progress",
+    "already_passed",
+    "check_generated",
+    "embed_parts",
+    "input_records",
+    "note_beside",
+    "open_inputs",
+    "shard_records",
+]
 
 #: Called with (what, done, of); the library itself prints nothing.
 Progress = Callable[[str, int, int], None]
@@ -168,6 +178,14 @@ def shard_records(shards: tuple[Shard, ...], already: str, note: str) -> tuple[I
         )
         for s in shards
     )
+
+
+def note_beside(shards: tuple[Shard, ...]) -> str:
+    """What ``DATA_NOTE.txt`` in the folders of local shards says that readers must know of them."""
+    folders = dict.fromkeys(Path(s.file.url).parent for s in shards if "://" not in s.file.url)
+    notes = [f / "DATA_NOTE.txt" for f in folders]
+    found = [n.read_text(encoding="utf-8", errors="replace") for n in notes if n.is_file()]
+    return " ".join(" ".join(found).split())
 
 
 def _known_errors(model: str, attributes: tuple[Attribute, ...]) -> tuple[KnownError, ...]:

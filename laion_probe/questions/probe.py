@@ -15,7 +15,7 @@ from laion_probe.questions.chain import build_chain
 from laion_probe.questions.concept import Concept, Pool, build_pool, find_concept
 from laion_probe.questions.effects import step_effects
 from laion_probe.questions.finding import cannot_say, how_measured, write_finding
-from laion_probe.questions.inputs import Inputs, Progress, input_records, open_inputs
+from laion_probe.questions.inputs import Inputs, Progress, input_records, note_beside, open_inputs
 from laion_probe.questions.judging import Judged, judge
 from laion_probe.questions.outputs import embed_outputs
 from laion_probe.questions.shown import data_sets, keyword_only, output_sets
@@ -50,7 +50,7 @@ def probe(config: ProbeConfig, progress: Progress = lambda what, done, of: None)
         recipe=inputs.recipe.name,
         recipe_title=inputs.recipe.title,
         recipe_source=inputs.recipe.source,
-        data_note=config.data_note,
+        data_note=config.data_note or note_beside(inputs.shards),
         finding=write_finding(inputs, concept.result, chain, outputs),
         stages=chain.stages,
         shifts=chain.shifts,

@@ -78,6 +78,13 @@ def place_of(number: int, n_rows: int) -> tuple[int, int, int]:
     return shard, row, row // -(-size // facts.ROW_GROUPS)
 
 
+#: What every report on these shards says at its top.
+DATA_NOTE = (
+    "Simulated demo data: scenes composed of emoji; captions, addresses, scores and download "
+    "failures are\nmade up. They say nothing about the web.\n"
+)
+
+
 def write(rows: list[Row], seed: int, folder: Path) -> None:
     """All shards at once: the folder is replaced when the last one is written."""
     staging = folder.with_name(f"{folder.name}.partial")
@@ -100,5 +107,6 @@ def write(rows: list[Row], seed: int, folder: Path) -> None:
             compression_level=15,
             row_group_size=-(-size // facts.ROW_GROUPS),
         )
+    (staging / "DATA_NOTE.txt").write_text(DATA_NOTE, encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     staging.rename(folder)

@@ -94,13 +94,7 @@ def list_downloads(folder: str) -> Downloads:
         table = _metadata(tar)
         by_key = {r["key"]: r for r in table.iter_rows(named=True)}
         parts.append(PicturePart(tar.name, file_sha256(tar), tuple(_tar_files(tar, by_key))))
-        sizes = [
-            (pl.col(c) if c in table.columns else pl.lit(None))
-            .cast(pl.Int64, strict=False)
-            .alias(c)
-            for c in ("original_width", "original_height")
-        ]
-        attempts.append(table.select("url", "status", *sizes))
+        attempts.append(table.select("url", "status", *_SIZES))
     return Downloads(tuple(parts), pl.concat(attempts))
 
 
@@ -139,6 +133,9 @@ def list_files(paths: Sequence[str]) -> tuple[PictureFile, ...]:
     return tuple(PictureFile(Path(p).name, Path(p).read_bytes) for p in paths)
 
 
+_SIZES = ("original_width", "original_height")
+
+
 def _metadata(tar: Path) -> pl.DataFrame:
     path = tar.with_suffix(".parquet")
     if not path.is_file():
@@ -146,8 +143,14 @@ def _metadata(tar: Path) -> pl.DataFrame:
             f"{tar}: its metadata {path.name} is missing; keep img2dataset's files together"
         )
     try:
-        return pl.read_parquet(path, columns=["key", "url", "caption", "status"]).with_columns(
-            pl.col("caption").fill_null("")
+        there = pl.read_parquet_schema(path)
+        columns = ["key", "url", "caption", "status", *(c for c in _SIZES if c in there)]
+        return pl.read_parquet(path, columns=columns).with_columns(
+            pl.col("caption").fill_null(""),
+            *(
+                (pl.col(c) if c in there else pl.lit(None)).cast(pl.Int64, strict=False).alias(c)
+                for c in _SIZES
+            ),
         )
     except (pl.exceptions.PolarsError, OSError) as error:
         reason = str(error).splitlines()[0]

@@ -195,6 +195,9 @@ def load_config(path: Path, overrides: dict[str, Any], kind: type[C]) -> C:
     for key in ("images", "generated", "embeddings", "out", "cache"):
         if isinstance(raw.get(key), str):
             raw[key] = _relative_to(base, raw[key])
+    for key in ("recipe", "already"):
+        if str(raw.get(key)).endswith(".toml"):
+            raw[key] = _relative_to(base, str(raw[key]))
     if isinstance(raw.get("model"), str) and raw["model"].startswith("local-dir:"):
         folder = raw["model"].removeprefix("local-dir:")
         raw["model"] = f"local-dir:{_relative_to(base, folder)}"

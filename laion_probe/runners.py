@@ -7,7 +7,10 @@ units are different units. What is in flight or waiting for its turn is bounded.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -348,7 +351,8 @@ class _Processes:
         from concurrent.futures.process import BrokenProcessPool
 
         try:
-            return self.pool.submit(_run_here, task, careful)
+            with _uninterrupted():
+                return self.pool.submit(_run_here, task, careful)
         except BrokenProcessPool as error:
             handle: Future[Any] = Future()
             handle.set_exception(error)
@@ -382,20 +386,29 @@ class _Processes:
             process.join()
 
 
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Processes that are started meanwhile ignore Ctrl-C from their first moment."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 _JOB: list[_Job] = []
 
 
 def _start_worker(job: _Job) -> None:
     """In a new worker: one thread each, and no life without the parent."""
     import multiprocessing
-    import signal
-    import threading
     from multiprocessing.connection import wait
 
     os.environ["POLARS_MAX_THREADS"] = "1"
     os.environ["OMP_NUM_THREADS"] = "1"
-    # Ctrl-C goes to the whole group; the parent ends its workers itself.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     import pyarrow
 
     pyarrow.set_cpu_count(1)

@@ -266,6 +266,7 @@ class Duplicates:
 
     def judge(self, batch: Batch, params: Any) -> Outcomes:
         columns = {"url": batch.column("url"), "text": batch.text}
+        batch.set_key = None
         if "url" in params.by and columns["url"].null_count():
             return np.full(batch.n, Outcome.NOT_EVALUABLE, dtype=np.uint8)
         batch.set_key = row_keys([columns[c].to_list() for c in params.by])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import io
 import json
@@ -59,6 +60,7 @@ def run_folder(out: Path) -> Iterator[Path]:
     if out.exists():
         raise ConfigError(f"output folder {out} exists already: give another --out, or remove it")
     scratch = out.parent / f".{out.name}.partial-{os.getpid()}"
+    _clear_killed(out)
     made_parent = not out.parent.exists()
     try:
         scratch.mkdir(parents=True)
@@ -80,6 +82,17 @@ def run_folder(out: Path) -> Iterator[Path]:
                 out.parent.rmdir()
 
 
+def _clear_killed(out: Path) -> None:
+    """Remove what runs that were killed left beside ``out``."""
+    for left in out.parent.glob(f".{glob.escape(out.name)}.partial-*"):
+        try:
+            os.kill(int(left.name.rpartition("-")[2]), 0)
+        except (ValueError, PermissionError):
+            continue
+        except ProcessLookupError:
+            shutil.rmtree(left, ignore_errors=True)
+
+
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
     """A temporary path that replaces ``path`` when the block ends well."""
@@ -93,7 +106,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 
 class Partials(Generic[T]):
-    """Finished units in a folder, each under its id and the version of its file.
+    """Finished units in a folder, each under its id, the version of its file and its columns.
 
     The folder is one plan's (its fingerprint is in the path), so another plan, or another version
     of laion-probe, never reads these. A file appears whole or not at all, and begins with a digest
@@ -110,7 +123,9 @@ class Partials(Generic[T]):
 
     def path(self, unit: Unit) -> Path:
         """Where the unit is kept."""
-        version = fingerprint([unit.shard.file.url, unit.shard.file.version])[:12]
+        shard = unit.shard
+        read_as = [shard.file.url, shard.file.version, dict(shard.columns.source)]
+        version = fingerprint(read_as)[:12]
         return self.folder / f"{unit.id}-{version}"
 
     def has(self, unit: Unit) -> bool:

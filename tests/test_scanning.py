@@ -133,7 +133,7 @@ def test_limits_are_prefixes_known_beforehand(folder: Path) -> None:
     assert not limit(max_rows=6000).any
     assert limit(max_rows=60, max_units=3).reason == "--max-units 3"
     assert limit(max_time="1m").time_s == 60
-    assert limit(until="0.5%").reached(50, 0.004) == "the share is known to ±0.5 points"
+    assert limit(until="0.5%").reached(50, 0.004) == "the share is known to within ±0.5 points"
     assert limit(until="0.5%").reached(50, 0.006) == ""
     with pytest.raises(ConfigError, match=r"'max_rows' 'many' is no such quantity: write 2000000"):
         limit(max_rows="many")
@@ -204,9 +204,44 @@ def test_rows_of_units_that_do_not_say_are_guessed_by_bytes(tmp_path: Path) -> N
     units = list_units(list_shards([str(folder)]))
     sizes = dict(zip((u.label for u in units), rows_of(units), strict=True))
     assert sizes["part-00000.parquet#0"] == 10
+    assert sizes["part-00002.parquet#0"] == 20  # it may have been cut off: as the other files
     read = [u for u in units if u.n_rows is not None]
     per_byte = 40 / sum(u.n_bytes for u in read)
-    assert sizes["part-00002.parquet#0"] == pytest.approx(1100 * per_byte)
+    (folder / "part-00002.parquet").write_bytes(b"not parquet" * 2000)
+    sizes = rows_of(list_units(list_shards([str(folder)])))
+    assert max(sizes) == pytest.approx(22_000 * per_byte)
+
+
+def test_a_file_that_was_cut_off_counts_as_the_others_do(tmp_path: Path) -> None:
+    folder = write(tmp_path / "set", frame(2000), 10, 50)
+    path = folder / "part-00004.parquet"
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 30])
+    with pytest.raises(ShardError, match=r"1 of 37 units failed, with about 10\.0% of the rows"):
+        run(folder)
+    e = run(folder, max_failed_share=0.2).share.estimate
+    assert e.value is not None and e.low is not None and e.high is not None
+    assert e.low == pytest.approx(0.9 * e.value)
+    assert e.high == pytest.approx(0.9 * e.value + 0.1)
+
+
+def test_files_that_do_not_say_their_rows_are_reckoned_by_what_was_read(tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    folder.mkdir()
+    for i in range(20):
+        frame(30).with_columns(URL=pl.lit(f"http://s.example/{i}")).write_csv(
+            folder / f"{i:02}.csv"
+        )
+    (folder / "07.csv").write_bytes((folder / "07.csv").read_bytes()[:900] + b'"broken,\n')
+    e = run(folder, max_failed_share=0.2).share.estimate
+    assert e.value is not None and e.low is not None and e.high is not None
+    assert e.high - e.low == pytest.approx(1 / 20, rel=0.9)
+    with pytest.raises(ConfigError, match="--max-rows must know beforehand"):
+        run(folder, max_rows=50)
+    with pytest.raises(ConfigError, match="--sequence betting must know the rows"):
+        run(folder, max_units=5, sequence="betting")
+    (folder / "07.csv").unlink()
+    found = plan(make_config({"shards": [str(folder)], "recipe": "none"}, PlanConfig))
+    assert found.n_rows == pytest.approx(570, rel=0.05)
 
 
 class TestBroken:
@@ -272,6 +307,97 @@ class TestBroken:
         path.write_bytes(bytes(data))
         with pytest.raises(ShardError):
             run(folder, max_failed_share=1.0)
+
+
+def test_another_column_is_another_partial(folder: Path) -> None:
+    table = TABLE.with_columns(ALT=pl.lit("the same long English caption of a house"))
+    two = write(folder.parent / "two", table, 2, 50)
+    by_name = run(two, share="removed:english")
+    other = run(two, share="removed:english", column=["text=ALT"])
+    assert by_name.share.estimate.value != other.share.estimate.value == 0
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"recipe": "none"}, {"share": "removed:length"}, {"share": "words:zebra=named"}],
+)
+def test_a_share_of_nothing_or_of_all_in_a_sample_has_an_interval(folder, values) -> None:
+    result = run(folder, by=["words:zebra"], max_units=40, **values)
+    e = result.share.estimate
+    assert e.value in (0, 1, None)
+    assert result.share.other is None
+    if e.value is not None and "levels seen" not in result.finding[0]:
+        assert e.low is not None and e.high is not None and e.low < e.high
+        assert "betting" in e.method
+
+
+def test_a_level_that_no_row_has_is_no_zero(folder: Path) -> None:
+    result = run(folder, by=["nsfw"], share="nsfw=UNLIKLEY")
+    assert result.finding[0] == (
+        "No row that was read has the level “UNLIKLEY” of nsfw; levels seen: UNLIKELY, UNSURE."
+    )
+
+
+def test_what_could_not_be_judged_stands_in_the_finding(folder: Path) -> None:
+    table = TABLE.drop("similarity")
+    result = run(write(folder.parent / "blind", table, 2, 50))
+    assert any("count as kept by it" in s and "similarity of at least" in s for s in result.finding)
+    assert not any("count as kept" in s for s in run(folder).finding[:2])
+
+
+def test_the_command_repeats_the_row_groups_that_the_clock_allowed(folder: Path) -> None:
+    result = run(folder, max_time="0.000001s")
+    n = result.reading.n_units_tried
+    assert n < 100
+    assert result.command.endswith(f"--max-units {n}")
+    again = run(folder, max_units=n)
+    assert again.share.estimate.value == result.share.estimate.value
+
+
+def test_betting_is_used_for_every_share_when_asked_for(folder: Path) -> None:
+    result = run(folder, by=["nsfw"], max_units=20, sequence="betting")
+    for e in (*result.survival, result.groups[0].levels[0].kept):
+        assert "betting" in e.method
+        assert e.low is not None
+
+
+def test_a_second_set_step_that_cannot_be_judged_does_not_borrow_a_key(tmp_path: Path) -> None:
+    recipe = tmp_path / "two.toml"
+    steps = [
+        f'[[step]]\nid = "{c}"\nkind = "duplicates"\ntitle = "t"\nparams = {{ by = ["{c}"] }}\n'
+        for c in ("text", "url")
+    ]
+    recipe.write_text('name = "two"\ntitle = "t"\nsource = "s"\n' + "".join(steps))
+    table = frame(20).select("TEXT", "WIDTH")
+    result = run(write(tmp_path / "s", table, 2, 5), recipe=str(recipe))
+    assert result.steps[0].outcomes == {"keep": 8, "drop": 12}
+    assert result.steps[1].outcomes == {"not_evaluable": 20}
+    assert result.survival[1].value == 8 / 20
+
+
+def test_small_shares_do_not_vanish_in_words(folder: Path) -> None:
+    table = frame(30_000, TEXT=["a long English caption"] * 29_999 + [""])
+    recipe = folder.parent / "there.toml"
+    recipe.write_text(
+        'name = "there"\ntitle = "t"\nsource = "s"\n[[step]]\nid = "there"\n'
+        'kind = "caption-present"\ntitle = "captions are there"\n'
+    )
+    large = write(folder.parent / "large", table, 1, 10_000)
+    found = run(large, recipe=str(recipe), share="removed:there").finding[0]
+    assert "0.0033 % (a full count)" in found
+    assert "of those that reach it" in found
+    assert "99.9967 %" in run(large, recipe=str(recipe)).finding[0]
+
+
+def test_hits_that_sit_in_few_row_groups_are_warned_of() -> None:
+    sample = Sample(share_of_all(), Stream(population=500, planned=100), "asymptotic", True)
+    for i in range(60):
+        sample.add(counts(f"{i}", 300 if i % 12 == 0 else 2, 1000))
+    assert sample.concentration() == pytest.approx(1508 / 1610, rel=0.01)
+    even = Sample(share_of_all(), Stream(population=500, planned=100), "asymptotic", True)
+    for i in range(60):
+        even.add(counts(f"{i}", 300, 1000))
+    assert even.concentration() == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize(

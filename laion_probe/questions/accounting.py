@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Sequence
 from importlib import metadata
@@ -9,6 +10,7 @@ from importlib import metadata
 from laion_probe import __version__
 from laion_probe.config import WHO_COMPUTES, ScanConfig
 from laion_probe.counts import ALL, Key, Tally
+from laion_probe.errors import ConfigError
 from laion_probe.groups import UNKNOWN, load_group
 from laion_probe.questions.finding import exchanged_sizes
 from laion_probe.questions.inputs import already_passed, note_beside, shard_records
@@ -23,6 +25,8 @@ from laion_probe.steps import Outcome
 
 __all__ = ["account"]
 
+#: Levels of a group: there are some 200 languages, and each takes three estimates.
+_MOST_LEVELS = 400
 _PACKAGES = ("ftfy", "numpy", "polars", "pyarrow")
 
 
@@ -42,7 +46,7 @@ def account(
     records = shard_records(shards, already.name if already else config.already or "unknown", note)
     notes = _notes(sample.tally, shards)
     return ScanResult(
-        finding=_finding(recipe, named, reading),
+        finding=_finding(recipe, steps, sample, named, reading),
         recipe=recipe.name,
         recipe_title=recipe.title,
         recipe_source=recipe.source,
@@ -60,7 +64,7 @@ def account(
         ),
         inputs=records,
         version=__version__,
-        command=_command(config),
+        command=_command(config, reading),
         config=config.model_dump(mode="json", exclude={*WHO_COMPUTES, "shards", "max_time"}),
         packages={name: metadata.version(name) for name in _PACKAGES},
     )
@@ -70,10 +74,12 @@ def _named(sample: Sample) -> NamedShare:
     sample.look()
     estimate, other = sample.estimate(), sample.other()
     price = None
+    if other is not None and other.method == estimate.method:
+        other = None  # too few hits for the asymptotic one: betting speaks in its place
     if other is not None and sample.half_width():
-        widths = {e.method: (e.high or 0) - (e.low or 0) for e in (estimate, other)}
-        betting, asymptotic = sorted(widths, key=lambda m: "asymptotic" in m)
-        price = widths[betting] / widths[asymptotic]
+        pair = sorted((estimate, other), key=lambda e: "betting" in e.method)
+        narrow, wide = ((e.high or 0) - (e.low or 0) for e in pair)
+        price = wide / narrow if narrow else None
     return NamedShare(
         name=sample.share.name,
         title=sample.share.title,
@@ -107,7 +113,7 @@ def _reading(config: ScanConfig, order: Sequence[Unit], sample: Sample, reason: 
         n_rows_failed=None if None in lost else sum(n for n in lost if n is not None),
         share=1.0 if full else sum(sizes[:tried]) / sum(sizes),
         full=full,
-        stopped_by=reason if reason and not full else "everything was read",
+        stopped_by=reason if reason and not full else "every row group was tried",
         assumptions=assumptions,
     )
 
@@ -174,6 +180,11 @@ def _group(name: str, recipe: Recipe, sample: Sample) -> GroupCounts:
             row[0] += n
             row[1] += n if kept(key) else 0
     levels = sorted(counts, key=lambda level: (level == UNKNOWN, -counts[level][0], level))
+    if len(levels) > _MOST_LEVELS:
+        raise ConfigError(
+            f"group {name} has {len(levels)} levels, at most {_MOST_LEVELS} are reported: is its "
+            "column the right one (--column)?"
+        )
 
     def one(level: str) -> LevelCounts:
         def mine(key: Key) -> bool:
@@ -208,30 +219,66 @@ def _notes(tally: Tally, shards: tuple[Shard, ...]) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _finding(recipe: Recipe, share: NamedShare, reading: Reading) -> tuple[str, ...]:
-    e = share.estimate
-    if e.value is None:
-        first = f"No rows to say anything of “{share.title}”."
-    else:
-        interval = "" if e.low is None or e.low == e.high else f" [{e.low:.2%}, {e.high:.2%}]"
-        if e.low is None:
-            interval = " (no interval: fewer than 30 row groups; read more, or --sequence betting)"
-        first = f"{share.title[0].upper()}{share.title[1:]}: {e.value:.2%}{interval}."
-    if reading.full:
-        second = f"All {reading.n_units:,} row groups were read, {reading.n_rows_read:,} rows."
-    else:
-        second = (
-            f"{reading.n_units_tried:,} of {reading.n_units:,} row groups were read in a random "
-            f"order, {reading.n_rows_read:,} rows, {reading.share:.2%} of the data; ended by: "
-            f"{reading.stopped_by}."
+def _finding(
+    recipe: Recipe, steps: Sequence[StepEffect], sample: Sample, share: NamedShare, reading: Reading
+) -> tuple[str, ...]:
+    out = [_headline(sample, share, reading), _what_was_read(reading)]
+    if reading.n_units_failed:
+        out.append(
+            f"{reading.n_units_failed} row groups could not be read; what stands in brackets "
+            "allows for all or none of their rows."
         )
-    if not reading.n_units_failed:
-        return (first, second)
-    third = (
-        f"{reading.n_units_failed} row groups could not be read; the interval allows for all or "
-        "none of their rows."
+    blind = [s.title for s in steps if _blind_share(s) > 0.01 and s.simulated != "no"]
+    if blind and share.name.startswith("kept"):
+        out.append(
+            "Rows that a step cannot judge count as kept by it; it cannot judge some or all at: "
+            f"{'; '.join(blind)}."
+        )
+    return tuple(out)
+
+
+def _headline(sample: Sample, share: NamedShare, reading: Reading) -> str:
+    e = share.estimate
+    title = f"{share.title[0].upper()}{share.title[1:]}"
+    group, equals, level = share.name.removeprefix("kept:").rpartition("=")
+    if equals:
+        seen = sorted({k.level for k in sample.tally.counts if k.group == group})
+        if level not in seen:
+            known = ", ".join(seen[:12]) or "none"
+            return f"No row that was read has the level “{level}” of {group}; levels seen: {known}."
+    if e.value is None:
+        return f"No rows to say anything of: {share.title}."
+    if e.low is None or e.high is None:
+        more = ", or --sequence betting" if sample.stream.largest is not None else ""
+        return f"{title}: {_percent(e.value)} (no interval yet: read more row groups{more})."
+    if e.low == e.high:
+        return f"{title}: {_percent(e.value)} (a full count)."
+    kind = "bounds" if reading.full else f"{100 * e.level:g} % interval"
+    return f"{title}: {_percent(e.value)} ({kind} {_percent(e.low)} to {_percent(e.high)})."
+
+
+def _what_was_read(reading: Reading) -> str:
+    rows = f"{reading.n_rows_read:,} rows"
+    if reading.full:
+        n_read = reading.n_units - reading.n_units_failed
+        if n_read == reading.n_units:
+            return f"All {reading.n_units:,} row groups were read, {rows}."
+        return f"{n_read:,} of {reading.n_units:,} row groups could be read, {rows}."
+    return (
+        f"{reading.n_units_tried:,} of {reading.n_units:,} row groups were read in a random order, "
+        f"{rows}, {_percent(reading.share)} of the data; ended by: {reading.stopped_by}."
     )
-    return (first, second, third)
+
+
+def _percent(share: float) -> str:
+    """With so many digits that a small share, or a small rest, does not vanish."""
+    rest = min(share, 1 - share)
+    digits = 2 if rest <= 0 else min(8, max(2, math.ceil(-math.log10(rest)) - 1))
+    return f"{100 * share:.{digits}f} %"
+
+
+def _blind_share(step: StepEffect) -> float:
+    return step.outcomes.get("not_evaluable", 0) / max(1, sum(step.outcomes.values()))
 
 
 def _cannot_say(
@@ -241,19 +288,33 @@ def _cannot_say(
     hidden = [s.title for s in steps if not s.observable]
     if hidden:
         out.append(f"What these steps removed before we saw the data: {', '.join(hidden)}.")
-    blind = [s.title for s in steps if set(s.outcomes) == {"not_evaluable"}]
+    blind = [
+        f"{s.title} ({_percent(_blind_share(s))} of the rows)" for s in steps if _blind_share(s)
+    ]
     if blind:
         out.append(
-            f"What these steps would remove, which could be judged on no row: {', '.join(blind)}. "
-            "Rows kept are those that no step that could be judged removes."
+            "What these steps would remove of the rows that they cannot judge: "
+            f"{'; '.join(blind)}. Rows kept are those that no step that could be judged removes."
+        )
+    held = sample.concentration()
+    if held is not None and held > 0.4 and not reading.full and sample.sequence != "betting":
+        out.append(
+            f"A tenth of the row groups holds {_percent(held)} of the rarer rows (hits or misses "
+            "of the share that is followed). The default interval can then be too narrow at some "
+            "moments; --sequence betting does not depend on it."
         )
     if reading.n_units_failed:
         out.append("Whether the row groups that could not be read are like the others.")
     return tuple(out)
 
 
-def _command(config: ScanConfig) -> str:
-    """The command that repeats the run; shards stand as SHARDS, since they may lie elsewhere."""
+def _command(config: ScanConfig, reading: Reading) -> str:
+    """The command that repeats the run; shards stand as SHARDS, since they may lie elsewhere.
+
+    The clock is not repeated, but the row groups that were read by it are.
+    """
+    if config.max_time is not None and not reading.full:
+        config = config.model_copy(update={"max_units": reading.n_units_tried})
     parts = ["laion-probe", "scan", "SHARDS"]
     for name, field in ScanConfig.model_fields.items():
         value = getattr(config, name)

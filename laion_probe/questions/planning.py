@@ -107,11 +107,10 @@ def plan(config: PlanConfig) -> ScanPlan:
 
 def _from_units(config: PlanConfig, work: Plan) -> ScanPlan:
     units = list_units(list_shards(config.shards, config.columns))
-    sizes = rows_of(units)
     order = random_order(units, config.seed)
     rates: list[tuple[int, float]] = []
     failed: list[str] = []
-    n_rows_measured = 0
+    n_rows_measured = n_bytes_measured = 0
     before = fetched_bytes()
     for unit in order:
         if len(rates) == _MEASURED:
@@ -126,12 +125,15 @@ def _from_units(config: PlanConfig, work: Plan) -> ScanPlan:
             continue
         rates.append((counts.n_rows, time.perf_counter() - started))
         n_rows_measured += counts.n_rows
+        n_bytes_measured += unit.n_bytes
     if not rates:
         raise ShardError(f"no row group could be read: {failed[0]}")
     # the first one loads models and warms caches
     used = rates[1:] or rates
     n_bytes = sum(u.bytes_of(work.columns(u)) for u in units)
-    n_rows = sum(sizes)
+    n_rows = sum(rows_of(units))
+    if unknown := sum(u.n_bytes for u in units if u.n_rows is None):
+        n_rows = sum(u.n_rows or 0 for u in units) + unknown * n_rows_measured / n_bytes_measured
     notes = [f"{len(failed)} row groups failed on the way, first: {failed[0]}"] if failed else []
     fetched = fetched_bytes() - before
     basis = f"{len(rates)} row groups, {n_rows_measured:,} rows, {_bytes(fetched)} fetched"

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from laion_probe.config import ScanConfig
 from laion_probe.counts import Key, Tally, UnitCounts
+from laion_probe.errors import ConfigError
 from laion_probe.results import Estimate
 from laion_probe.runners import Failure
 from laion_probe.scan_result import Look
@@ -34,7 +35,10 @@ _METHODS = {
 }
 _ORDER = "row groups were read in a seeded random order"
 _LARGE = "at least 30 row groups: it is valid as a central limit theorem is"
-_FAILED = "rows of row groups that failed may all be hits, or none"
+_FAILED = (
+    "rows of row groups that failed may all be hits, or none; where a file does not say how many "
+    "they are, that is guessed by its bytes and the other files"
+)
 
 
 def random_order(units: Sequence[Unit], seed: int) -> tuple[Unit, ...]:
@@ -47,21 +51,19 @@ def random_order(units: Sequence[Unit], seed: int) -> tuple[Unit, ...]:
 
 
 def rows_of(units: Sequence[Unit]) -> list[float]:
-    """Rows of each unit; where a file does not say, by its bytes and the rows a byte elsewhere.
+    """Rows of each unit; where a file does not say, a guess by its bytes and those of the others.
 
-    Without any known, bytes take the place of rows. A unit without a size (it could not be reached)
-    counts as the mean of the others.
+    A file that cannot be opened counts at least as the mean of the others, since it may have been
+    cut off. Without any known rows, bytes take their place.
     """
-    known = [(u.n_rows, u.n_bytes) for u in units if u.n_rows is not None]
-    total = sum(b for _, b in known)
-    per_byte = sum(r for r, _ in known) / total if total else 1.0
-    guess = [u.n_rows if u.n_rows is not None else u.n_bytes * per_byte for u in units]
-    sized = [g for u, g in zip(units, guess, strict=True) if u.n_rows is not None or u.n_bytes]
-    mean = sum(sized) / len(sized) if sized else 1.0
-    return [
-        float(g) if u.n_rows is not None or u.n_bytes else mean
-        for u, g in zip(units, guess, strict=True)
-    ]
+    sound = [u for u in units if not u.shard.error]
+    known = [u for u in sound if u.n_rows is not None]
+    n_bytes = sum(u.n_bytes for u in known)
+    per_byte = sum(u.n_rows or 0 for u in known) / n_bytes if n_bytes else 1.0
+    guess = {id(u): u.n_bytes * per_byte if u.n_rows is None else float(u.n_rows) for u in units}
+    n_sound = len({u.shard.file.url for u in sound})
+    mean = sum(guess[id(u)] for u in sound) / n_sound if n_sound else 1.0
+    return [max(guess[id(u)], mean) if u.shard.error else guess[id(u)] for u in units]
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,13 @@ class Limits:
         cls, config: ScanConfig, order: Sequence[Unit], n_bytes: Callable[[Unit], int]
     ) -> Limits:
         """The limits of a config on this order of units. At least one unit is read."""
+        if config.max_rows is not None and any(
+            u.n_rows is None and not u.shard.error for u in order
+        ):
+            raise ConfigError(
+                "--max-rows must know beforehand how many rows there are, and some of these files "
+                "do not say: use --max-bytes, --max-units or --max-time"
+            )
         found: list[tuple[int, str]] = []
         sizes = {
             "max_rows": (config.max_rows, rows_of(order)),
@@ -118,7 +127,7 @@ class Limits:
         if self.units is not None and tried >= self.units:
             return self.reason
         if self.until is not None and half_width is not None and half_width <= self.until:
-            return f"the share is known to ±{100 * self.until:g} points"
+            return f"the share is known to within ±{100 * self.until:g} points"
         if self.time_s is not None and time.monotonic() - self.started >= self.time_s:
             return f"--max-time {self.time_s:g}"
         return ""
@@ -166,11 +175,14 @@ class Sample:
         self._cells: list[tuple[int, int, int]] = []  # unit, key, rows
         self._lost: dict[int, float] = {}  # unit that failed, its rows
         self._hits = self._rows = 0
+        self._guessed = 0.0  # what the read units were taken to hold, in rows or else in bytes
+        self._waiting: list[tuple[Failure, float]] = []
+        self._columns: tuple[int, NDArray[np.int64]] = (0, np.zeros((3, 0), dtype=np.int64))
 
-    def add(self, counts: UnitCounts) -> None:
-        """The next unit."""
+    def add(self, counts: UnitCounts, guessed: float | None = None) -> None:
+        """The next unit; ``guessed`` is what it was taken to hold, in rows or else in bytes."""
         hits = rows = 0
-        place = self.n_tried
+        place = self._place
         self.tally.add(counts)
         for *parts, n in counts.table.iter_rows():
             key = Key(*parts)
@@ -180,20 +192,44 @@ class Sample:
                 self._cells.append((place, self._keys.setdefault(key, len(self._keys)), n))
         self._hits += hits
         self._rows += rows
+        self._guessed += counts.n_rows if guessed is None else guessed
         self._pair.add(hits, rows)
+        waiting, self._waiting = self._waiting, []
+        for failure, held in waiting:
+            self.fail(failure, held)
         self.look()
 
-    def fail(self, failure: Failure, rows: float) -> None:
-        """The next unit could not be read; it has (about) so many rows."""
-        self._lost[self.n_tried] = rows
+    def fail(self, failure: Failure, guessed: float) -> None:
+        """The next unit could not be read; it was taken to hold so much, in rows or else in bytes.
+
+        By bytes, rows are reckoned from what was read so far; before anything is, it waits.
+        """
+        if not self._guessed:
+            self._waiting.append((failure, guessed))
+            self.look()
+            return
+        rows = guessed * self.tally.n_rows / self._guessed
+        largest = self.stream.largest
+        rows = rows if largest is None else min(rows, largest)
+        self._lost[self._place] = rows
         self.failed.append((failure, rows))
         self._pair.fail(rows)
         self.look()
 
     @property
+    def _place(self) -> int:
+        """Of the next unit among those that count so far."""
+        return self.tally.n_units + len(self.failed)
+
+    @property
     def n_tried(self) -> int:
         """Units so far, failed ones included."""
-        return self.tally.n_units + len(self.failed)
+        return self._place + len(self._waiting)
+
+    @property
+    def failures(self) -> list[Failure]:
+        """The units that could not be read."""
+        return [f for f, _ in (*self.failed, *self._waiting)]
 
     @property
     def rows_failed(self) -> float:
@@ -213,6 +249,15 @@ class Sample:
             return None
         return None if self.stream.largest is None else self.of(self.share, names[0])
 
+    def concentration(self) -> float | None:
+        """The part of the rarer (hits or misses) that the richest tenth of the units holds."""
+        if not self.sampling or self.n_tried < START:
+            return None
+        hits, rows = self._by_unit(self.share.hit), self._by_unit(self.share.base)
+        rarer = np.sort(hits if 2 * hits.sum() <= rows.sum() else rows - hits)[::-1]
+        tenth = max(1, len(rarer) // 10)
+        return float(rarer[:tenth].sum() / rarer.sum()) if rarer.sum() else None
+
     def half_width(self) -> float | None:
         """Of the interval so far; None while there is none to stop on."""
         now = self.estimate()
@@ -220,12 +265,12 @@ class Sample:
             return None
         return (now.high - now.low) / 2
 
-    def of(self, share: Share, sequence: str = "asymptotic") -> Estimate:
-        """Any other share, from what is remembered."""
+    def of(self, share: Share, sequence: str = "") -> Estimate:
+        """Any other share, from what is remembered; by the same sequence unless told."""
         hits, rows = self.tally.sum(share.hit), self.tally.sum(share.base)
         if rows == 0 or not self.sampling or self.n_tried == self.stream.population:
             return self._full(hits, rows)
-        pair = _Pair(sequence, self.stream)
+        pair = _Pair(sequence or self.sequence, self.stream)
         ys, ns = self._by_unit(share.hit), self._by_unit(share.base)
         for unit, (y, n) in enumerate(zip(ys.tolist(), ns.tolist(), strict=True)):
             if unit in self._lost:
@@ -237,14 +282,16 @@ class Sample:
     def _by_unit(self, chosen: Callable[[Key], bool]) -> Floats:
         """Rows with a chosen key in each unit so far."""
         wanted = np.array([chosen(key) for key in self._keys], dtype=bool)
-        unit, key, n = np.array(self._cells, dtype=np.int64).T
+        if self._columns[0] != len(self._cells):
+            self._columns = len(self._cells), np.array(self._cells, dtype=np.int64).T
+        unit, key, n = self._columns[1]
         sums = np.bincount(unit, weights=n * wanted[key], minlength=self.n_tried)
         return sums.astype(np.float64)
 
     def _estimate(self, pair: _Pair, hits: int, rows: int) -> Estimate:
         low, high = pair.low.interval(), pair.high.interval()
-        by = pair.low.by if pair.low.by == pair.high.by else ""
-        assumptions = [_ORDER] + ([_LARGE] if by == "asymptotic" else [])
+        by = list(dict.fromkeys((pair.low.by, pair.high.by)))
+        assumptions = [_ORDER] + ([_LARGE] if "asymptotic" in by else [])
         return Estimate(
             value=hits / rows if rows else None,
             low=None if low is None or not rows else min(low[1], hits / rows),
@@ -252,7 +299,7 @@ class Sample:
             level=self.stream.level,
             n=rows,
             units=self.tally.n_units,
-            method=_METHODS[by],
+            method="; upper end: ".join(_METHODS[name] for name in by),
             assumptions=(*assumptions, *([_FAILED] if self.failed else [])),
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -73,7 +74,13 @@ def scan(config: ScanConfig, watch: Watch = lambda sample, n_units: None) -> Sca
             "groups: leave out --until and --max-…, or follow another share"
         )
     sizes = dict(zip((u.id for u in order), rows_of(order), strict=True))
-    sample = Sample(share, _stream(config, order, limits), config.sequence, limits.any)
+    if limits.any and config.sequence == "betting" and not _known(order):
+        raise ConfigError(
+            "--sequence betting must know the rows of the largest row group, and some of these "
+            "files do not say how many rows they hold: use the default sequence, or parquet"
+        )
+    sequence = config.sequence if limits.any else "asymptotic"  # a full scan only shows it live
+    sample = Sample(share, _stream(config, order, limits), sequence, limits.any)
     kept: Partials[UnitScan] = Partials(
         scan_cache(config) / plan.fingerprint, encode_scan, decode_scan
     )
@@ -85,13 +92,13 @@ def scan(config: ScanConfig, watch: Watch = lambda sample, n_units: None) -> Sca
             if isinstance(result, Failure):
                 sample.fail(result, sizes[unit.id])
             else:
-                sample.add(result.counts)
+                sample.add(result.counts, sizes[unit.id])
             watch(sample, len(order))
             reason = limits.reached(sample.n_tried, sample.half_width())
             if reason:
                 break
     tried = order[: sample.n_tried]
-    check_failed([f for f, _ in sample.failed], [sizes[u.id] for u in tried], sizes, config)
+    check_failed(sample.failures, [sizes[u.id] for u in tried], sizes, config)
     if plan.sets == "keep" and plan.set_steps:
         _decide_sets(sample, plan, units, kept)
     return account(config, recipe, shards, order, sample, reason)
@@ -132,9 +139,14 @@ def check_failed(
         )
 
 
+def _known(units: Sequence[Unit]) -> bool:
+    """Whether all files that can be opened say how many rows they hold."""
+    return all(u.n_rows is not None for u in units if not u.shard.error)
+
+
 def _stream(config: ScanConfig, order: Sequence[Unit], limits: Limits) -> Stream:
     sizes = rows_of(order)
-    known = all(u.n_rows is not None for u in order if not u.shard.error)
+    known = _known(order)
     return Stream(
         level=config.level,
         population=len(order),
@@ -166,8 +178,8 @@ def _decide_sets(
     # counted again below, with the verdicts
     tally.counts = {k: n for k, n in tally.counts.items() if k.group not in (ALL, *plan.groups)}
     frames: Iterable[pl.DataFrame] = rows()
-    scratch = kept.folder / "sets"
-    shutil.rmtree(scratch, ignore_errors=True)
+    kept.folder.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix="sets-", dir=kept.folder))  # another run has its own
     try:
         for step in plan.set_steps:
             before = sum(1 << i for i in plan.recipe.deciding if i < step)

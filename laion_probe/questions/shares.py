@@ -35,7 +35,9 @@ def named_share(
     When ``sampling``, the title says which steps are left out, since they need every row.
     """
     without = [s.id for s in recipe.step if s.role == "set"] if sampling else []
-    keeps = f"rows that {recipe.name} keeps"
+    keeps = (
+        f"rows that {recipe.name} keeps" if recipe.step else "rows kept where nothing is removed"
+    )
     if without:
         keeps += f" (leaving out its step {' and '.join(without)}, which needs every row)"
     kept = kept_by(recipe)
@@ -43,7 +45,11 @@ def named_share(
         return Share(name, keeps, lambda key: key.group == ALL, kept)
     if name.startswith("removed:"):
         removed = removed_by(recipe, _position(recipe, name))
-        return Share(name, f"rows that {removed.name} removes", removed.base, removed.among)
+        title = (
+            f"rows that the step “{removed.title}” removes, of those that reach it and that it can "
+            "judge"
+        )
+        return Share(name, title, removed.base, removed.among)
     of_kept = name.startswith("kept:")
     group, equals, level = name.removeprefix("kept:").rpartition("=")
     if not equals or not level:

@@ -9,27 +9,17 @@ of a tag, say) is counted by pattern too; groups are not crossed with each other
 from __future__ import annotations
 
 import hashlib
-import io
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-import polars as pl
-
 from laion_probe.errors import MergeConflict
 
-__all__ = ["ALL", "SCHEMA", "Key", "Tally", "UnitCounts"]
+__all__ = ["ALL", "Cell", "Key", "Tally", "UnitCounts"]
 
 #: The group that every row is in.
 ALL = ""
-#: Columns of the table of one unit.
-SCHEMA = {
-    "group": pl.String,
-    "level": pl.String,
-    "hits": pl.Int64,
-    "blind": pl.Int64,
-    "n": pl.Int64,
-}
 
 
 class Key(NamedTuple):
@@ -44,33 +34,44 @@ class Key(NamedTuple):
     blind: int
 
 
+#: A key and the number of rows that have it.
+Cell = tuple[str, str, int, int, int]
+
+
 @dataclass(frozen=True)
 class UnitCounts:
-    """The table of integers of one unit: `SCHEMA`, sorted, each key once."""
+    """The table of integers of one unit: cells in their one order, each key once."""
 
     unit: str
-    table: pl.DataFrame
-    known_digest: bytes = b""
+    cells: tuple[Cell, ...]
 
     @classmethod
-    def of(cls, unit: str, table: pl.DataFrame) -> UnitCounts:
-        """Sums equal keys and puts the rows into their one order."""
-        keys = list(SCHEMA)[:-1]
-        summed = table.cast(SCHEMA).group_by(keys).agg(pl.col("n").sum()).sort(keys)  # type: ignore[arg-type]
-        return cls(unit, summed)
+    def of(cls, unit: str, cells: Iterable[Cell]) -> UnitCounts:
+        """Sums equal keys and puts them into order."""
+        sums: dict[tuple[str, str, int, int], int] = {}
+        for group, level, hits, blind, n in cells:
+            key = (group, level, hits, blind)
+            sums[key] = sums.get(key, 0) + n
+        return cls(unit, tuple((*key, sums[key]) for key in sorted(sums)))
 
     @property
     def n_rows(self) -> int:
         """Rows of the unit."""
-        return int(self.table.filter(pl.col("group") == ALL)["n"].sum())
+        return sum(cell[4] for cell in self.cells if cell[0] == ALL)
 
     def digest(self) -> bytes:
-        """Eight bytes that differ where the numbers do: of the table as an Arrow file."""
-        if self.known_digest:
-            return self.known_digest[:8]
-        out = io.BytesIO()
-        self.table.write_ipc(out)
-        return hashlib.sha256(out.getvalue()).digest()[:8]
+        """Eight bytes that differ where the numbers do."""
+        return hashlib.sha256(self.to_json()).digest()[:8]
+
+    def to_json(self) -> bytes:
+        """The cells as JSON."""
+        return json.dumps(self.cells, ensure_ascii=False).encode("utf-8", "surrogatepass")
+
+    @classmethod
+    def from_json(cls, unit: str, data: bytes) -> UnitCounts:
+        """What `to_json` gave."""
+        cells = json.loads(data.decode("utf-8", "surrogatepass"))
+        return cls(unit, tuple((g, level, h, b, n) for g, level, h, b, n in cells))
 
 
 @dataclass
@@ -80,10 +81,9 @@ class Tally:
     A union of units: adding is associative, commutative and idempotent, and a unit that comes again
     with other numbers is a `MergeConflict`.
 
-    >>> table = pl.DataFrame({"group": [""], "level": [""], "hits": [1], "blind": [0], "n": [3]})
     >>> tally = Tally()
-    >>> tally.add(UnitCounts.of("u", table))
-    >>> tally.add(UnitCounts.of("u", table))
+    >>> tally.add(UnitCounts.of("u", [("", "", 1, 0, 3)]))
+    >>> tally.add(UnitCounts.of("u", [("", "", 1, 0, 3)]))
     >>> tally.n_rows
     3
     """
@@ -103,16 +103,13 @@ class Tally:
             )
         if len(self.digests) > self.n_units:  # it is new
             self.n_units += 1
-            self.add_table(unit.table)
+            self.add_cells(unit.cells)
 
-    def add_table(self, table: pl.DataFrame) -> None:
+    def add_cells(self, cells: Iterable[Cell]) -> None:
         """Take in counts that belong to no one unit."""
-        for group, level, hits, blind, n in table.iter_rows():
-            self.add_key(Key(group, level, hits, blind), n)
-
-    def add_key(self, key: Key, n: int) -> None:
-        """Take in rows of one key."""
-        self.counts[key] = self.counts.get(key, 0) + n
+        for group, level, hits, blind, n in cells:
+            key = Key(group, level, hits, blind)
+            self.counts[key] = self.counts.get(key, 0) + n
 
     def total(self) -> dict[Key, int]:
         """Rows by key over all units, in a fixed order."""

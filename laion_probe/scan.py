@@ -8,7 +8,6 @@ whole set (duplicates) are decided in `laion_probe.sets`.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -18,7 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from laion_probe import __version__
-from laion_probe.counts import ALL, SCHEMA, UnitCounts
+from laion_probe.counts import ALL, Cell, UnitCounts
 from laion_probe.groups import load_group
 from laion_probe.recipes import Recipe
 from laion_probe.records import swapped_sizes
@@ -126,7 +125,7 @@ def count_rows(unit: str, rows: pl.DataFrame, plan: Plan) -> UnitScan:
     coded = pl.DataFrame({"code": code}).with_columns(
         load_group(name).levels(batch).alias(name) for name in plan.groups
     )
-    counts = UnitCounts.of(unit, pl.concat([_counted(coded, plan), _sizes(batch.rows)]))
+    counts = UnitCounts.of(unit, [*_counted(coded, plan), *_sizes(batch.rows)])
     if not keys:
         return UnitScan(counts)
     masks = {"hits": np.zeros(batch.n, dtype=np.int64), "blind": np.zeros(batch.n, dtype=np.int64)}
@@ -138,13 +137,13 @@ def count_rows(unit: str, rows: pl.DataFrame, plan: Plan) -> UnitScan:
     return UnitScan(counts, kept.with_columns(s.alias(k) for k, s in keys.items()))
 
 
-def _counted(coded: pl.DataFrame, plan: Plan) -> pl.DataFrame:
-    """The table of a unit from its rows' ``code`` (`_BITS` bits a step) and levels.
+def _counted(coded: pl.DataFrame, plan: Plan) -> list[Cell]:
+    """The cells of a unit from its rows' ``code`` (`_BITS` bits a step) and levels.
 
     Rows of one unit have few different codes, so everything else is done on those.
     """
     names = [*plan.groups] or [ALL]
-    out: list[tuple[str, str, int, int, int]] = []
+    out: list[Cell] = []
     for place, name in enumerate(names):
         by = ["code"] if name == ALL else ["code", name]
         for *found, n in coded.group_by(by).len("n").iter_rows():
@@ -161,33 +160,31 @@ def _counted(coded: pl.DataFrame, plan: Plan) -> pl.DataFrame:
                 out += (
                     (f"{OUTCOMES}{i}", Outcome(o).name, 0, 0, n) for i, o in enumerate(outcomes)
                 )
-    return pl.DataFrame(out, schema=SCHEMA, orient="row")
+    return out
 
 
-def by_pattern(rows: pl.DataFrame, groups: Sequence[str]) -> list[pl.DataFrame]:
-    """Tables of counts by pattern: of all rows, and of the levels of each group."""
-    out = [
-        rows.group_by("hits", "blind").len("n").with_columns(group=pl.lit(ALL), level=pl.lit(""))
+def by_pattern(rows: pl.DataFrame, groups: Sequence[str]) -> list[Cell]:
+    """Counts by pattern of rows with ``hits`` and ``blind``: of all, and of each group's levels."""
+    out: list[Cell] = [
+        (ALL, "", hits, blind, n)
+        for hits, blind, n in rows.group_by("hits", "blind").len("n").iter_rows()
     ]
     for name in groups:
-        table = rows.group_by("hits", "blind", pl.col(name).alias("level")).len("n")
-        out.append(table.with_columns(group=pl.lit(name)))
-    return [t.select(pl.col(c).cast(kind) for c, kind in SCHEMA.items()) for t in out]
+        table = rows.group_by(name, "hits", "blind").len("n")
+        out += ((name, level, hits, blind, n) for level, hits, blind, n in table.iter_rows())
+    return out
 
 
-def _sizes(rows: pl.DataFrame) -> pl.DataFrame:
+def _sizes(rows: pl.DataFrame) -> list[Cell]:
     if not set(_SIZE_COLUMNS) <= set(rows.columns):
-        return pl.DataFrame(schema=SCHEMA)
-    counts = swapped_sizes(*(rows[c] for c in _SIZE_COLUMNS))
-    named = [
-        (SIZES, name, 0, 0, n) for name, n in zip(("agree", "exchanged"), counts, strict=True) if n
-    ]
-    return pl.DataFrame(named, schema=SCHEMA, orient="row")
+        return []
+    agree, exchanged = swapped_sizes(*(rows[c] for c in _SIZE_COLUMNS))
+    return [(SIZES, "agree", 0, 0, agree), (SIZES, "exchanged", 0, 0, exchanged)]
 
 
 def encode_scan(scan: UnitScan) -> bytes:
     """A unit's counts, and its rows if any, for `laion_probe.store.Partials`."""
-    counts = frame_bytes(scan.counts.table)
+    counts = scan.counts.to_json()
     rows = b"" if scan.rows is None else frame_bytes(scan.rows)
     return len(counts).to_bytes(8, "little") + counts + rows
 
@@ -196,8 +193,7 @@ def decode_scan(unit: Unit, data: bytes) -> UnitScan:
     """What `encode_scan` wrote."""
     end = 8 + int.from_bytes(data[:8], "little")
     rows = pl.read_ipc(data[end:]) if end < len(data) else None
-    counts = UnitCounts(unit.id, pl.read_ipc(data[8:end]), hashlib.sha256(data[8:end]).digest())
-    return UnitScan(counts, rows)
+    return UnitScan(UnitCounts.from_json(unit.id, data[8:end]), rows)
 
 
 @dataclass(frozen=True)

@@ -140,8 +140,12 @@ class Partials(Generic[T]):
             return None
         if _digest(data[_DIGEST:]) != data[:_DIGEST]:
             return None
+        try:
+            found = self._decode(unit, data[_DIGEST:])
+        except ValueError:  # whole, but not ours
+            return None
         self.n_loaded += 1
-        return self._decode(unit, data[_DIGEST:])
+        return found
 
     def save(self, unit: Unit, data: bytes) -> T:
         """Keep what `encode` gave, and decode it.

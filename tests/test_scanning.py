@@ -15,7 +15,7 @@ from test_scan import plain_laion400m
 
 from laion_probe import cli
 from laion_probe.config import PlanConfig, ScanConfig, make_config
-from laion_probe.counts import ALL, SCHEMA, UnitCounts
+from laion_probe.counts import ALL, UnitCounts
 from laion_probe.errors import ConfigError, ShardError, UnknownName
 from laion_probe.public_sets import PUBLIC_SETS
 from laion_probe.questions.planning import plan
@@ -144,8 +144,7 @@ def share_of_all() -> Share:
 
 
 def counts(name: str, hits: int, rows: int) -> UnitCounts:
-    table = [(ALL, "", 1, 0, hits), (ALL, "", 0, 0, rows - hits)]
-    return UnitCounts.of(name, pl.DataFrame(table, schema=SCHEMA, orient="row"))
+    return UnitCounts.of(name, [(ALL, "", 1, 0, hits), (ALL, "", 0, 0, rows - hits)])
 
 
 def informative_failures(seed: int) -> tuple[float, Sample]:

@@ -184,8 +184,8 @@ class Sample:
         hits = rows = 0
         place = self._place
         self.tally.add(counts)
-        for *parts, n in counts.table.iter_rows():
-            key = Key(*parts)
+        for group, level, mask, blind, n in counts.cells:
+            key = Key(group, level, mask, blind)
             rows += n if self.share.base(key) else 0
             hits += n if self.share.hit(key) else 0
             if self.sampling:

@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from laion_probe.config import DataConfig, ScanConfig
-from laion_probe.counts import ALL, Key
+from laion_probe.counts import ALL
 from laion_probe.errors import ConfigError, ShardError, UnknownName
 from laion_probe.groups import load_group
 from laion_probe.questions.accounting import account
@@ -185,12 +185,16 @@ def _decide_sets(
             before = sum(1 << i for i in plan.recipe.deciding if i < step)
             frames = decide_duplicates(frames, step, before, n_rows, scratch)
         for frame in frames:
-            for table in by_pattern(frame, plan.groups):
-                tally.add_table(table)
+            tally.add_cells(by_pattern(frame, plan.groups))
             for step in plan.set_steps:
                 again = int(((frame["hits"].to_numpy() >> step) & 1).sum())
-                for outcome, n in ((Outcome.KEEP, -again), (Outcome.DROP, again)):
-                    tally.add_key(Key(f"{OUTCOMES}{step}", outcome.name, 0, 0), n)
+                name = f"{OUTCOMES}{step}"
+                tally.add_cells(
+                    [
+                        (name, Outcome.KEEP.name, 0, 0, -again),
+                        (name, Outcome.DROP.name, 0, 0, again),
+                    ]
+                )
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     sample.looks.clear()  # they were of the share before these steps

@@ -8,6 +8,7 @@ units are different units. What is in flight or waiting for its turn is bounded.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import threading
@@ -455,13 +456,17 @@ class _Ray:
                 runtime_env={"env_vars": {"POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1"}},
             )
         self.job = ray.put(job)
+        self.n_slots, self.asked = 1, -math.inf
         # we try again ourselves: one count of retries, whoever runs
         self.task = ray.remote(run_task).options(max_retries=0, num_cpus=1)
 
     @property
     def slots(self) -> int:
-        resources = self.ray.cluster_resources()  # type: ignore[no-untyped-call]
-        return max(1, int(resources.get("CPU", 1)))
+        """Cores of the cluster, asked anew every few seconds: nodes come and go."""
+        if time.monotonic() >= self.asked + 5:
+            resources = self.ray.cluster_resources()  # type: ignore[no-untyped-call]
+            self.n_slots, self.asked = max(1, int(resources.get("CPU", 1))), time.monotonic()
+        return self.n_slots
 
     def submit(self, task: tuple[_Place, ...], *, careful: bool) -> Any:
         return self.task.remote(self.job, task, careful)

@@ -12,6 +12,7 @@ from laion_probe.config import WHO_COMPUTES, ScanConfig
 from laion_probe.counts import ALL, Key, Tally
 from laion_probe.errors import ConfigError
 from laion_probe.groups import UNKNOWN, load_group
+from laion_probe.questions.effects import passed_before
 from laion_probe.questions.finding import exchanged_sizes
 from laion_probe.questions.inputs import already_passed, note_beside, shard_records
 from laion_probe.questions.reading import Sample, Share, rows_of
@@ -138,12 +139,7 @@ def _effect(
     elif blind:
         notes.append(f"not evaluable on {blind} rows: the column or score is missing")
     if not observable and already:
-        notes.append(f"removal not observable: the input has passed {already.name} before")
-        if here:
-            notes.append(
-                f"yet {here} rows fail it, so the input has not passed this step as it is "
-                "replayed here"
-            )
+        notes += passed_before(already, here)
     if not decides:
         removed = _no_estimate("a rewrite or measure removes nothing")
     elif not observable:

@@ -9,11 +9,12 @@ from laion_probe.compare import Labelled
 from laion_probe.estimate import share
 from laion_probe.questions.concept import Pool
 from laion_probe.questions.inputs import Inputs
+from laion_probe.recipes import Recipe
 from laion_probe.results import Estimate, LevelRemoval, StepEffect
 from laion_probe.scan import Scan
 from laion_probe.steps import Outcome
 
-__all__ = ["step_effects"]
+__all__ = ["passed_before", "step_effects"]
 
 Bools = NDArray[np.bool_]
 
@@ -38,14 +39,7 @@ def step_effects(
                 f"not evaluable on {int(blind.sum())} rows: the column or score is missing"
             )
         if not observable and inputs.already:
-            notes.append(
-                f"removal not observable: the input has passed {inputs.already.name} before"
-            )
-            if here.any():
-                notes.append(
-                    f"yet {int(here.sum())} rows fail it, so the input has not passed this step as "
-                    "it is replayed here"
-                )
+            notes += passed_before(inputs.already, int(here.sum()))
         effects.append(
             StepEffect(
                 id=step.id,
@@ -66,6 +60,17 @@ def step_effects(
             )
         )
     return tuple(effects)
+
+
+def passed_before(already: Recipe, n_failing: int) -> list[str]:
+    """Why the removal of a step cannot be seen, and whether the rows bear that out."""
+    notes = [f"removal not observable: the input has passed {already.name} before"]
+    if n_failing:
+        notes.append(
+            f"yet {n_failing} rows fail it, so the input has not passed this step as it is "
+            "replayed here"
+        )
+    return notes
 
 
 def _removals(

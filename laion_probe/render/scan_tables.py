@@ -6,12 +6,11 @@ is the level of a group.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from laion_probe.render.scan_report import scan_removal_words
-from laion_probe.render.tables import _ESTIMATE, Row, _cell, _estimate
+from laion_probe.render.tables import ESTIMATE, Row, estimate_row, write_csv
 from laion_probe.scan_result import ScanResult
 
 __all__ = ["write_scan_tables"]
@@ -21,19 +20,14 @@ _STEP = "kind title source confidence simulated observable note n_reached"
 
 def write_scan_tables(result: ScanResult, folder: Path) -> None:
     """Write one file a table into ``folder``; a table without rows keeps its header."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, (header, rows) in _tables(result).items():
-        with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, header.split(), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
+    write_csv(_tables(result), folder)
 
 
 def _tables(r: ScanResult) -> dict[str, tuple[str, Iterable[Row]]]:
     return {
-        "share": ("name title measure price" + _ESTIMATE, _share(r)),
+        "share": ("name title measure price" + ESTIMATE, _share(r)),
         "looks": ("units rows value low high", (look.model_dump() for look in r.share.looks)),
-        "steps": (f"step {_STEP} measure n_removed_here removal{_ESTIMATE}", _steps(r)),
+        "steps": (f"step {_STEP} measure n_removed_here removal{ESTIMATE}", _steps(r)),
         "outcomes": (
             "step outcome n_rows",
             (
@@ -42,7 +36,7 @@ def _tables(r: ScanResult) -> dict[str, tuple[str, Iterable[Row]]]:
                 for o, n in s.outcomes.items()
             ),
         ),
-        "groups": ("group title level_name n_rows n_kept measure" + _ESTIMATE, _groups(r)),
+        "groups": ("group title level_name n_rows n_kept measure" + ESTIMATE, _groups(r)),
         "failed_units": ("unit n_rows reason", (f.model_dump() for f in r.failed_units)),
         "inputs": ("kind name fingerprint n_rows already note", (i.model_dump() for i in r.inputs)),
     }
@@ -50,10 +44,10 @@ def _tables(r: ScanResult) -> dict[str, tuple[str, Iterable[Row]]]:
 
 def _share(r: ScanResult) -> Iterator[Row]:
     row: Row = {"name": r.share.name, "title": r.share.title}
-    yield row | {"measure": "estimate"} | _estimate(r.share.estimate)
+    yield row | {"measure": "estimate"} | estimate_row(r.share.estimate)
     if r.share.other is not None:
         other: Row = {"measure": "other", "price": r.share.price}
-        yield row | other | _estimate(r.share.other)
+        yield row | other | estimate_row(r.share.other)
 
 
 def _steps(r: ScanResult) -> Iterator[Row]:
@@ -64,8 +58,8 @@ def _steps(r: ScanResult) -> Iterator[Row]:
             yield row | removed | {"removal": why}
         else:
             removed |= {"removal": "estimated", "n_removed_here": step.n_removed_here}
-            yield row | removed | _estimate(step.removed_share)
-        yield row | {"measure": "survival"} | _estimate(left)
+            yield row | removed | estimate_row(step.removed_share)
+        yield row | {"measure": "survival"} | estimate_row(left)
 
 
 def _groups(r: ScanResult) -> Iterator[Row]:
@@ -73,6 +67,6 @@ def _groups(r: ScanResult) -> Iterator[Row]:
         for x in group.levels:
             row: Row = {"group": group.name, "title": group.title, "level_name": x.level}
             row |= {"n_rows": x.n, "n_kept": x.n_kept}
-            yield row | {"measure": "share"} | _estimate(x.share)
-            yield row | {"measure": "share_of_kept"} | _estimate(x.share_of_kept)
-            yield row | {"measure": "kept"} | _estimate(x.kept)
+            yield row | {"measure": "share"} | estimate_row(x.share)
+            yield row | {"measure": "share_of_kept"} | estimate_row(x.share_of_kept)
+            yield row | {"measure": "kept"} | estimate_row(x.kept)

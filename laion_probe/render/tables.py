@@ -7,13 +7,13 @@ one is an empty cell. ``level`` is the interval's level; ``read_as`` is the leve
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from laion_probe.render.text import clean, removal_words
 from laion_probe.results import Estimate, ProbeResult
 
-__all__ = ["write_tables"]
+__all__ = ["ESTIMATE", "Row", "estimate_row", "write_csv", "write_tables"]
 
 Cell = str | int | float | bool | None
 Row = dict[str, Cell]
@@ -21,8 +21,13 @@ Row = dict[str, Cell]
 
 def write_tables(result: ProbeResult, folder: Path) -> None:
     """Write one file a table into ``folder``; a table without rows keeps its header."""
+    write_csv(_tables(result), folder)
+
+
+def write_csv(tables: Mapping[str, tuple[str, Iterable[Row]]], folder: Path) -> None:
+    """Write tables: name to the columns (words of a text) and rows. Hostile cells are cleaned."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, (header, rows) in _tables(result).items():
+    for name, (header, rows) in tables.items():
         with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, header.split(), lineterminator="\n")
             writer.writeheader()
@@ -41,10 +46,11 @@ def _cell(value: Cell) -> str:
     return "'" + text if text.startswith(("=", "+", "-", "@")) else text
 
 
-_ESTIMATE = " value low high level n units method assumptions"
+ESTIMATE = " value low high level n units method assumptions"
 
 
-def _estimate(e: Estimate) -> Row:
+def estimate_row(e: Estimate) -> Row:
+    """The cells of an estimate, for the columns of `ESTIMATE`."""
     numbers: Row = {"value": e.value, "low": e.low, "high": e.high, "level": e.level}
     return numbers | {
         "n": e.n,
@@ -59,17 +65,17 @@ def _tables(r: ProbeResult) -> dict[str, tuple[str, Iterable[Row]]]:
         "claims": ("claim text supported estimate", _claims(r)),
         "stages": ("stage kind title note n_rows n_concept_rows n_pictures", _stages(r)),
         "compositions": (
-            "stage attribute measure read_as against count labels" + _ESTIMATE,
+            "stage attribute measure read_as against count labels" + ESTIMATE,
             _compositions(r),
         ),
         "shifts": (
-            "attribute read_as from_stage to_stage measure paired" + _ESTIMATE,
+            "attribute read_as from_stage to_stage measure paired" + ESTIMATE,
             _shifts(r),
         ),
-        "amplification": ("attribute parity toward note" + _ESTIMATE, _amplification(r)),
+        "amplification": ("attribute parity toward note" + ESTIMATE, _amplification(r)),
         "steps": (
             "step kind title source confidence simulated observable note n_reached n_removed_here"
-            " removal" + _ESTIMATE,
+            " removal" + ESTIMATE,
             _steps(r),
         ),
         "outcomes": (
@@ -81,7 +87,7 @@ def _tables(r: ProbeResult) -> dict[str, tuple[str, Iterable[Row]]]:
             ),
         ),
         "removals": (
-            "step attribute read_as n_before n_removed" + _ESTIMATE,
+            "step attribute read_as n_before n_removed" + ESTIMATE,
             _removals(r),
         ),
         "words": ("word log_odds z n_near n_rest", (w.model_dump() for w in r.words)),
@@ -91,8 +97,8 @@ def _tables(r: ProbeResult) -> dict[str, tuple[str, Iterable[Row]]]:
         ),
         "similarity": ("left_edge n_pictures n_keyword_pictures", _similarity(r)),
         "known_errors": ("attribute domain true read_as count", _confusions(r)),
-        "accuracy": ("attribute domain note" + _ESTIMATE, _accuracy(r)),
-        "detectors": ("detector measure" + _ESTIMATE, _detectors(r)),
+        "accuracy": ("attribute domain note" + ESTIMATE, _accuracy(r)),
+        "detectors": ("detector measure" + ESTIMATE, _detectors(r)),
         "languages": (
             "stage language n_rows",
             (
@@ -145,12 +151,12 @@ def _compositions(r: ProbeResult) -> Iterator[Row]:
             row: Row = {"stage": stage.id, "attribute": attribute, "labels": c.labels}
             for level, share in c.shares.items():
                 of_level: Row = {"measure": "share", "read_as": level}
-                yield row | of_level | {"count": c.counts.get(level)} | _estimate(share)
+                yield row | of_level | {"count": c.counts.get(level)} | estimate_row(share)
             row |= {"read_as": c.contrast_level, "against": c.against_level}
-            yield row | {"measure": "contrast"} | _estimate(c.contrast)
-            yield row | {"measure": "bounds"} | _estimate(c.bounds)
+            yield row | {"measure": "contrast"} | estimate_row(c.contrast)
+            yield row | {"measure": "bounds"} | estimate_row(c.bounds)
             if c.with_known_errors is not None:
-                yield row | {"measure": "with_known_errors"} | _estimate(c.with_known_errors)
+                yield row | {"measure": "with_known_errors"} | estimate_row(c.with_known_errors)
 
 
 def _shifts(r: ProbeResult) -> Iterator[Row]:
@@ -162,16 +168,16 @@ def _shifts(r: ProbeResult) -> Iterator[Row]:
             "to_stage": s.to_stage,
             "paired": s.paired,
         }
-        yield row | {"measure": "difference"} | _estimate(s.difference)
-        yield row | {"measure": "ratio"} | _estimate(s.ratio)
+        yield row | {"measure": "difference"} | estimate_row(s.difference)
+        yield row | {"measure": "ratio"} | estimate_row(s.ratio)
         if s.with_known_errors is not None:
-            yield row | {"measure": "with_known_errors"} | _estimate(s.with_known_errors)
+            yield row | {"measure": "with_known_errors"} | estimate_row(s.with_known_errors)
 
 
 def _amplification(r: ProbeResult) -> Iterator[Row]:
     for a in r.amplification:
         row: Row = {"attribute": a.attribute, "parity": a.parity, "toward": a.toward}
-        yield row | {"note": a.note} | (_estimate(a.signed) if a.signed else {})
+        yield row | {"note": a.note} | (estimate_row(a.signed) if a.signed else {})
 
 
 def _steps(r: ProbeResult) -> Iterator[Row]:
@@ -191,7 +197,7 @@ def _steps(r: ProbeResult) -> Iterator[Row]:
             yield row | {"removal": why}
         else:
             row |= {"removal": "estimated", "n_removed_here": s.n_removed_here}
-            yield row | _estimate(s.removed_share)
+            yield row | estimate_row(s.removed_share)
 
 
 def _removals(r: ProbeResult) -> Iterator[Row]:
@@ -204,7 +210,7 @@ def _removals(r: ProbeResult) -> Iterator[Row]:
                 "n_before": removal.n_before,
                 "n_removed": removal.n_removed,
             }
-            yield row | _estimate(removal.rate)
+            yield row | estimate_row(removal.rate)
 
 
 def _pictures(r: ProbeResult) -> Iterator[Row]:
@@ -241,7 +247,7 @@ def _confusions(r: ProbeResult) -> Iterator[Row]:
 def _accuracy(r: ProbeResult) -> Iterator[Row]:
     for error in r.known_errors:
         row: Row = {"attribute": error.attribute, "domain": error.domain, "note": error.note}
-        yield row | _estimate(error.accuracy)
+        yield row | estimate_row(error.accuracy)
 
 
 def _detectors(r: ProbeResult) -> Iterator[Row]:
@@ -253,4 +259,4 @@ def _detectors(r: ProbeResult) -> Iterator[Row]:
     ):
         for detector, estimate in by_detector.items():
             row: Row = {"detector": detector, "measure": measure}
-            yield row | _estimate(estimate)
+            yield row | estimate_row(estimate)

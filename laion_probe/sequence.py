@@ -33,7 +33,6 @@ __all__ = [
     "Interval",
     "Sequence",
     "Stream",
-    "with_failed",
 ]
 
 Interval = tuple[float, float, float]  # value, low, high: shares in [0, 1]
@@ -298,19 +297,3 @@ class BettingSequence(Sequence):
 SEQUENCES: Registry[Callable[[Stream], Sequence]] = Registry("confidence sequence")
 SEQUENCES.add("asymptotic", AsymptoticSequence)
 SEQUENCES.add("betting", BettingSequence)
-
-
-def with_failed(interval: Interval, failed_share: float) -> Interval:
-    """The interval if failed units hold ``failed_share`` of the prefix's base rows (Manski 1990).
-
-    Low supposes that none of those are hits, high that all are; the value stays. The share, in
-    [0, 1], is taken for that of the whole set: its own sampling error is not in it. It is in the
-    ends of two sequences that take failed units in as ``add(0, rows)`` and ``add(rows, rows)``.
-
-    >>> tuple(round(x, 3) for x in with_failed((0.36, 0.35, 0.37), 0.02))
-    (0.36, 0.343, 0.383)
-    """
-    if not 0 <= failed_share <= 1:
-        raise ValueError(f"failed_share is {failed_share}: a share is in [0, 1]")
-    value, low, high = interval
-    return value, low * (1 - failed_share), high * (1 - failed_share) + failed_share

@@ -118,7 +118,6 @@ class Partials(Generic[T]):
         self, folder: Path, encode: Callable[[T], bytes], decode: Callable[[Unit, bytes], T]
     ) -> None:
         self.folder, self.encode, self._decode = folder, encode, decode
-        self.n_loaded = 0
         self.n_saved = 0
 
     def path(self, unit: Unit) -> Path:
@@ -141,11 +140,9 @@ class Partials(Generic[T]):
         if _digest(data[_DIGEST:]) != data[:_DIGEST]:
             return None
         try:
-            found = self._decode(unit, data[_DIGEST:])
+            return self._decode(unit, data[_DIGEST:])
         except ValueError:  # whole, but not ours
             return None
-        self.n_loaded += 1
-        return found
 
     def save(self, unit: Unit, data: bytes) -> T:
         """Keep what `encode` gave, and decode it.

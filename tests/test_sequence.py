@@ -25,7 +25,6 @@ from laion_probe.sequence import (
     Interval,
     Sequence,
     Stream,
-    with_failed,
 )
 
 STREAMS = 4000
@@ -566,26 +565,3 @@ def test_the_registry_names_the_sequences() -> None:
     assert list(SEQUENCES) == ["asymptotic", "betting"]
     with pytest.raises(UnknownName, match="did you mean betting"):
         SEQUENCES["beting"]
-
-
-shares = st.floats(0, 1)
-
-
-@given(shares, shares, shares)
-def test_failed_units_widen_to_every_reading_of_them(a: float, b: float, failed: float) -> None:
-    low, high = min(a, b), max(a, b)
-    _, down, up = with_failed(((low + high) / 2, low, high), failed)
-    for readable in (low, (low + high) / 2, high):
-        for unreadable in (0.0, 0.3, 1.0):
-            assert down - 1e-12 <= readable * (1 - failed) + unreadable * failed <= up + 1e-12
-    # and no further: both ends are readings
-    assert down == low * (1 - failed)
-    assert up == pytest.approx(high * (1 - failed) + failed)
-
-
-def test_no_failed_units_change_nothing_and_a_share_is_a_share() -> None:
-    assert with_failed((0.3, 0.2, 0.4), 0.0) == (0.3, 0.2, 0.4)
-    assert with_failed((0.3, 0.2, 0.4), 1.0) == (0.3, 0.0, 1.0)
-    for wrong in (-0.1, 1.1, math.nan):
-        with pytest.raises(ValueError, match="failed_share"):
-            with_failed((0.3, 0.2, 0.4), wrong)

@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from laion_probe.attributes import Attribute, load_attribute
-from laion_probe.config import ProbeConfig
+from laion_probe.config import DataConfig, ProbeConfig
 from laion_probe.embed import Embedder, Vectors, embed_all, load_embedder
 from laion_probe.errors import ConfigError, ShardError, UnknownName
 from laion_probe.neighbourhood import keywords
@@ -32,6 +32,7 @@ __all__ = [
     "Inputs",
     "Progress",
     "already_passed",
+    "cache_folder",
     "check_generated",
     "embed_parts",
     "input_records",
@@ -95,8 +96,13 @@ def open_inputs(config: ProbeConfig) -> Inputs:
         references=references,
         embedder=load_embedder(config.model, config.pretrained) if needs_model else None,
         known_errors=_known_errors(config.model, attributes) if needs_model else (),
-        cache=Path(config.cache) if config.cache else _DEFAULT_CACHE,
+        cache=cache_folder(config),
     )
+
+
+def cache_folder(config: DataConfig) -> Path:
+    """Where finished work is kept for the next run."""
+    return Path(config.cache) if config.cache else _DEFAULT_CACHE
 
 
 def embed_parts(

@@ -15,6 +15,7 @@ from laion_probe.counts import ALL
 from laion_probe.errors import ConfigError, ShardError, UnknownName
 from laion_probe.groups import load_group
 from laion_probe.questions.accounting import account
+from laion_probe.questions.inputs import cache_folder
 from laion_probe.questions.reading import Limits, Sample, random_order, rows_of
 from laion_probe.questions.shares import named_share, needs_all
 from laion_probe.recipes import load_recipe
@@ -35,12 +36,11 @@ from laion_probe.shards import Unit, list_shards, list_units
 from laion_probe.steps import Outcome
 from laion_probe.store import Partials
 
-__all__ = ["Watch", "run_options", "scan", "scan_cache"]
+__all__ = ["Watch", "run_options", "scan"]
 
 #: Called after each unit with the sample so far and the number of all units.
 Watch = Callable[[Sample, int], None]
 
-_DEFAULT_CACHE = Path(".cache") / "laion-probe"
 _PACKAGES = ("ftfy", "numpy", "polars", "pyarrow")
 
 
@@ -82,7 +82,7 @@ def scan(config: ScanConfig, watch: Watch = lambda sample, n_units: None) -> Sca
     sequence = config.sequence if limits.any else "asymptotic"  # a full scan only shows it live
     sample = Sample(share, _stream(config, order, limits), sequence, limits.any)
     kept: Partials[UnitScan] = Partials(
-        scan_cache(config) / plan.fingerprint, encode_scan, decode_scan
+        cache_folder(config) / "scans" / plan.fingerprint, encode_scan, decode_scan
     )
     reason = ""
     work: Work[UnitScan] = CountWork(plan)
@@ -112,11 +112,6 @@ def run_options(config: DataConfig) -> RunOptions:
         ray_address=config.ray_address,
         retries=config.retries,
     )
-
-
-def scan_cache(config: DataConfig) -> Path:
-    """The folder of finished units."""
-    return (Path(config.cache) if config.cache else _DEFAULT_CACHE) / "scans"
 
 
 def check_failed(

@@ -294,6 +294,21 @@ def test_stacked_tables_are_still_tables_to_a_screen_reader(
         assert row.get_by_role("cell").count() == 4
 
 
+def tabbed(page: Any) -> list[list[str]]:
+    """What has the focus as Tab goes through the page: its name, and the style of its outline."""
+    n = page.locator("a[href]:visible, button:visible, summary:visible, [tabindex='0']").count()
+    reached = []
+    for _ in range(n + 5):
+        reached.append(
+            page.evaluate(
+                "(() => { const e = document.activeElement; return [e.id || e.className || "
+                "e.tagName, getComputedStyle(e).outlineStyle]; })()"
+            )
+        )
+        page.keyboard.press("Tab")
+    return reached
+
+
 def test_the_keyboard_reaches_every_control_and_the_focus_is_seen(
     browser: Any, runs: dict[str, Path]
 ) -> None:
@@ -301,16 +316,7 @@ def test_the_keyboard_reaches_every_control_and_the_focus_is_seen(
         page = opened.page
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.className") == "skip"
-        n = page.locator("a[href]:visible, button:visible, summary:visible, [tabindex='0']").count()
-        reached = []
-        for _ in range(n + 5):
-            reached.append(
-                page.evaluate(
-                    "(() => { const e = document.activeElement; return [e.id || e.className || "
-                    "e.tagName, getComputedStyle(e).outlineStyle]; })()"
-                )
-            )
-            page.keyboard.press("Tab")
+        reached = tabbed(page)
         names = [name for name, _ in reached]
         assert {"theme", "copy", "veil", "command", "scroll"} <= set(names)
         assert all(outline == "solid" for name, outline in reached if name != "BODY")

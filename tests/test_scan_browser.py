@@ -243,16 +243,7 @@ def test_the_keyboard_reaches_every_control_and_the_focus_is_seen(
         page = opened.page
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.className") == "skip"
-        n = page.locator("a[href]:visible, button:visible, summary:visible, [tabindex='0']").count()
-        reached = []
-        for _ in range(n + 5):
-            reached.append(
-                page.evaluate(
-                    "(() => { const e = document.activeElement; return [e.id || e.className || "
-                    "e.tagName, getComputedStyle(e).outlineStyle]; })()"
-                )
-            )
-            page.keyboard.press("Tab")
+        reached = probe.tabbed(page)
         assert {"theme", "copy", "command", "scroll"} <= {name for name, _ in reached}
         assert all(outline == "solid" for name, outline in reached if name != "BODY")
 

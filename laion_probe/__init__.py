@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from laion_probe.questions.probe import probe
     from laion_probe.results import ProbeResult
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 __all__ = ["ProbeConfig", "ProbeResult", "__version__", "probe"]
 

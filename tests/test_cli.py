@@ -239,7 +239,7 @@ def test_recipes_are_listed_and_shown(capsys: pytest.CaptureFixture[str]) -> Non
     assert "laion5b-en" in capsys.readouterr().out
     assert cli.main(["recipes", "show", "laion5b-en"]) == 0
     shown = capsys.readouterr().out
-    assert "rvencu/crawlingathome-gpu-hcloud (verified)" in shown
+    assert "rvencu/crawlingathome-gpu-hcloud ccpp.py (verified)" in shown
     assert "simulated: partly" in shown
     assert cli.main(["recipes", "show"]) == 1
     assert "recipes show needs a name" in capsys.readouterr().err

@@ -58,7 +58,7 @@ def test_add_a_step(tmp_path: Path) -> None:
 def test_add_a_detector() -> None:
     exec(block("add-a-detector.md", "python"), {})
     guesses = make_detector("ascii")(["plain", "médecin", " "])
-    assert [g.code for g in guesses] == ["en", "und", "und"]
+    assert guesses.codes == ["en", "und", "und"]
 
 
 def test_add_an_attribute(tmp_path: Path) -> None:

@@ -99,7 +99,8 @@ def test_only_what_is_needed_is_fetched(tmp_path: Path, http_server: HttpServer)
     recipe = tmp_path / "similar.toml"
     recipe.write_text(
         'name = "similar"\ntitle = "t"\nsource = "s"\n[[step]]\nid = "similarity"\n'
-        'kind = "min-similarity"\ntitle = "t"\nparams = { at_least = 0.3 }\n'
+        'kind = "score"\ntitle = "t"\n'
+        'params = { column = "similarity", at_least = 0.3 }\n'
     )
     url = f"{http_server.url}/set/{path.name}"
     values = {"shards": [url], "recipe": str(recipe), "cache": str(tmp_path / "cache")}

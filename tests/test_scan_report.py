@@ -16,7 +16,7 @@ from test_render import Page, rows
 
 from laion_probe.render import render_scan
 from laion_probe.render.pointers import walk
-from laion_probe.render.scan_report import _digits, scan_removal_words, scan_report_html
+from laion_probe.render.scan_report import estimate_digits, scan_removal_words, scan_report_html
 from laion_probe.results import StepEffect
 from laion_probe.scan_result import ScanResult
 
@@ -165,7 +165,7 @@ def test_a_small_sample_says_why_it_has_no_interval() -> None:
 
 def test_decimals_follow_the_width_of_the_interval() -> None:
     def digits(value: float, half: float | None, n: int = 10**6) -> int:
-        return _digits(estimate(value, n, 40, wide=half))
+        return estimate_digits(estimate(value, n, 40, wide=half))
 
     assert [digits(0.3, half) for half in (0.2, 0.03, 0.008, 0.0008, 0.00008)] == [1, 1, 2, 3, 4]
     assert [digits(0.3, 0.0, n) for n in (20, 200, 20000)] == [0, 1, 2]

@@ -12,7 +12,7 @@ from laion_probe.config import WHO_COMPUTES, ScanConfig
 from laion_probe.counts import ALL, Key, Tally
 from laion_probe.errors import ConfigError
 from laion_probe.groups import UNKNOWN, load_group
-from laion_probe.questions.effects import passed_before
+from laion_probe.questions.effects import no_removal, passed_before
 from laion_probe.questions.finding import exchanged_sizes
 from laion_probe.questions.inputs import already_passed, note_beside, shard_records
 from laion_probe.questions.reading import Sample, Share, rows_of
@@ -125,10 +125,10 @@ def _effect(
     step, tally = recipe.step[i], sample.tally
     bit, before = 1 << i, sum(1 << j for j in recipe.deciding if j < i)
     decides = i in recipe.deciding
-    observable = already is None or not already.same_as(step)
+    observable = already is None or not already.passed(step)
     blind = tally.sum(lambda k: k.group == ALL and bool(k.blind & bit)) if decides else 0
     here = tally.sum(lambda k: k.group == ALL and not k.hits & before and bool(k.hits & bit))
-    notes = [step.note]
+    notes = [step.note, sample.frozen.get(step.id, "")]
     if blind and step.role == "set" and sample.sampling:
         notes.append("needs every row: not estimable from a sample of row groups")
         if reading.full:
@@ -141,7 +141,7 @@ def _effect(
     if not observable and already:
         notes += passed_before(already, here)
     if not decides:
-        removed = _no_estimate("a rewrite or measure removes nothing")
+        removed = _no_estimate(no_removal(step))
     elif not observable:
         removed = _no_estimate("removal not observable")
     else:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from laion_probe import __version__
 from laion_probe.config import ProbeConfig
 from laion_probe.estimate import count_share
-from laion_probe.language import DETECTORS, Guess, make_detector
+from laion_probe.language import DETECTORS, Guesses, make_detector
 from laion_probe.questions.concept import Pool
 from laion_probe.questions.gallery import seeded_sample
 from laion_probe.recipes import Recipe
@@ -50,7 +50,7 @@ def language_counts(
         return {}
     codes = rows["language"].to_list()
     if all(c is None for c in codes):
-        codes = [g.code for g in make_detector("cld2")(rows["text"].to_list())]
+        codes = make_detector("cld2")(rows["text"].to_list()).codes
     frame = pl.DataFrame({"code": codes, "final": final})
     top = frame["code"].value_counts().sort(["count", "code"], descending=[True, False])
     names = top["code"].to_list()[:_SHOWN]
@@ -81,10 +81,12 @@ def audit(
     english, agree = {}, {}
     for name in DETECTORS:
         guesses = _guesses(name, sample, cache)
-        verdict = [g.code == "en" for g in guesses]
+        verdict = [code == "en" for code in guesses.codes]
         cases = {name: verdict}
         if name == "cld3-5-2000":
-            cases[f"{name}, reliable only"] = [g.code == "en" and g.reliable for g in guesses]
+            cases[f"{name}, reliable only"] = [
+                code == "en" and sure for code, sure in zip(*guesses, strict=True)
+            ]
         for label, said in cases.items():
             english[label] = count_share(sum(said), len(said), len(filled), config.level)
             if has_language:
@@ -99,10 +101,10 @@ def audit(
     )
 
 
-def _guesses(name: str, texts: list[str], cache: Path) -> list[Guess]:
+def _guesses(name: str, texts: list[str], cache: Path) -> Guesses:
     path = cache / "audits" / f"{fingerprint([__version__, name, texts])}.json"
     if path.exists():
-        return [Guess(*pair) for pair in json.loads(path.read_text(encoding="utf-8"))]
+        return Guesses(*json.loads(path.read_text(encoding="utf-8")))
     guesses = make_detector(name)(texts)
     with atomic_file(path) as scratch:
         scratch.write_text(json.dumps(guesses), encoding="utf-8")

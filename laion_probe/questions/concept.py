@@ -206,8 +206,8 @@ def _own_caption(inputs: Inputs, config: ProbeConfig, pool: Pool) -> Floats:
     """Similarity of a seeded sample of pictures with their own English captions."""
     assert inputs.embedder is not None
     texts = pool.pictured["text"].to_list()
-    guesses = make_detector("cld2")(texts)
-    english = [i for i, g in enumerate(guesses) if g.code == "en"]
+    codes = make_detector("cld2")(texts).codes
+    english = [i for i, code in enumerate(codes) if code == "en"]
     chosen = seeded_sample(len(texts), _OWN_CAPTIONS, config.seed, english)
     if not chosen:
         return np.zeros(0, dtype=np.float32)

@@ -9,12 +9,12 @@ from laion_probe.compare import Labelled
 from laion_probe.estimate import share
 from laion_probe.questions.concept import Pool
 from laion_probe.questions.inputs import Inputs
-from laion_probe.recipes import Recipe
+from laion_probe.recipes import Recipe, Step
 from laion_probe.results import Estimate, LevelRemoval, StepEffect
 from laion_probe.scan import Scan
 from laion_probe.steps import Outcome
 
-__all__ = ["passed_before", "step_effects"]
+__all__ = ["no_removal", "passed_before", "step_effects"]
 
 Bools = NDArray[np.bool_]
 
@@ -26,7 +26,7 @@ def step_effects(
     recipe = inputs.recipe
     effects = []
     for i, step in enumerate(recipe.step):
-        observable = inputs.already is None or not inputs.already.same_as(step)
+        observable = inputs.already is None or not inputs.already.passed(step)
         decides = i in recipe.deciding
         reached = scan.removed_at >= i
         here = scan.removed_at == i if decides else np.zeros(len(reached), dtype=bool)
@@ -53,7 +53,7 @@ def step_effects(
                 outcomes=scan.outcomes(i),
                 n_reached=int(reached.sum()),
                 n_removed_here=int(here.sum()),
-                removed_share=removed if decides else _not_a_decision(),
+                removed_share=removed if decides else _not_a_decision(step),
                 removals=_removals(i, pool, near, labelled)
                 if decides and observable and judged
                 else (),
@@ -110,7 +110,12 @@ def _not_observable(n: int) -> Estimate:
     return Estimate(value=None, low=None, high=None, n=n, units=0, method="removal not observable")
 
 
-def _not_a_decision() -> Estimate:
-    return Estimate(
-        value=None, low=None, high=None, n=0, units=0, method="a rewrite or measure removes nothing"
-    )
+def _not_a_decision(step: Step) -> Estimate:
+    return Estimate(value=None, low=None, high=None, n=0, units=0, method=no_removal(step))
+
+
+def no_removal(step: Step) -> str:
+    """Why a step that decides nothing has no removal."""
+    if step.role == "context":
+        return "not simulated"
+    return "a rewrite or measure removes nothing"

@@ -22,6 +22,7 @@ from laion_probe.pictures import (
     list_files,
     list_generated,
 )
+from laion_probe.public_sets import PUBLIC_SETS
 from laion_probe.recipes import Recipe, known_recipes, load_recipe
 from laion_probe.records import guess_filters
 from laion_probe.results import InputRecord, KnownError
@@ -248,9 +249,10 @@ def already_passed(declared: str | None, shards: tuple[Shard, ...]) -> tuple[Rec
     if declared is not None:
         if declared in ("none", "unknown"):
             return None, "declared by the user"
-        if declared not in known_recipes():
-            raise UnknownName("filter", declared, (*known_recipes(), "unknown"))
-        return load_recipe(declared), "declared by the user"
+        sets = {name.lower(): facts.already for name, facts in PUBLIC_SETS.items()}
+        if declared not in known_recipes() and declared.lower() not in sets:
+            raise UnknownName("filter", declared, (*known_recipes(), *sets, "unknown"))
+        return load_recipe(sets.get(declared.lower(), declared)), "declared by the user"
     guesses = {guess_filters(s.names) for s in shards if not s.error}
     if len(guesses) == 1 and (guess := guesses.pop()) != "unknown":
         return load_recipe(guess), "guessed from the column names; declare it with --already"

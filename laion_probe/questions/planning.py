@@ -153,7 +153,7 @@ def _from_units(config: PlanConfig, work: Plan) -> ScanPlan:
 
 def _from_facts(name: str, work: Plan, cores: tuple[int, ...]) -> ScanPlan:
     facts = PUBLIC_SETS[name]
-    needed = {c for s in work.recipe.step for c in s.implementation.needs}
+    needed = {c for s in work.recipe.step for c in s.needs}
     needed |= {c for g in work.groups for c in load_group(g).needs}
     missing = sorted(needed & set(facts.lacks))
     texts = [f"{_CAPTIONS[i % len(_CAPTIONS)]} {i}" for i in range(_BUILT_IN)]

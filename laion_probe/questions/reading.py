@@ -168,6 +168,7 @@ class Sample:
     tally: Tally = field(default_factory=Tally)
     failed: list[tuple[Failure, float]] = field(default_factory=list)
     looks: list[Look] = field(default_factory=list)
+    frozen: dict[str, str] = field(default_factory=dict)  # by step: what a set step was decided by
 
     def __post_init__(self) -> None:
         self._pair = _Pair(self.sequence, self.stream)

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 
 import polars as pl
 
@@ -31,7 +28,7 @@ from laion_probe.scan import (
 )
 from laion_probe.scan_result import ScanResult
 from laion_probe.sequence import SEQUENCES, Stream
-from laion_probe.sets import decide_duplicates
+from laion_probe.sets import SetRows, decide_sets, verdicts
 from laion_probe.shards import Unit, list_shards, list_units
 from laion_probe.steps import Outcome
 from laion_probe.store import Partials
@@ -158,31 +155,26 @@ def _decide_sets(
     failed = {f.unit.id for f, _ in sample.failed}
     ready = [u for u in units if u.id not in failed]
 
-    def rows() -> Iterator[pl.DataFrame]:
-        start = 0
+    def frames() -> Iterator[pl.DataFrame]:
         for unit in ready:
             found = kept.load(unit)
             if found is None or found.rows is None:
                 raise ShardError(f"{unit.label}: what was kept of it has gone; run again")
-            index = pl.int_range(start, start + len(found.rows), dtype=pl.Int64, eager=True)
-            yield found.rows.with_columns(index.alias("order"))
-            start += len(found.rows)
+            yield found.rows
 
     tally = sample.tally
     n_rows = tally.n_rows
     # counted again below, with the verdicts
     tally.counts = {k: n for k, n in tally.counts.items() if k.group not in (ALL, *plan.groups)}
-    frames: Iterable[pl.DataFrame] = rows()
-    kept.folder.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix="sets-", dir=kept.folder))  # another run has its own
-    try:
-        for step in plan.set_steps:
-            before = sum(1 << i for i in plan.recipe.deciding if i < step)
-            frames = decide_duplicates(frames, step, before, n_rows, scratch)
-        for frame in frames:
-            tally.add_cells(by_pattern(frame, plan.groups))
+    with verdicts(kept.folder, n_rows) as (hits, scratch):
+        for place, frame in SetRows(frames, n_rows, scratch).read("hits"):
+            hits[place] = frame["hits"].to_numpy()
+        sample.frozen = decide_sets(plan.recipe, SetRows(frames, n_rows, scratch), hits)
+        for place, frame in SetRows(frames, n_rows, scratch).read("blind", *plan.groups):
+            decided = frame.with_columns(pl.Series("hits", hits[place]))
+            tally.add_cells(by_pattern(decided, plan.groups))
             for step in plan.set_steps:
-                again = int(((frame["hits"].to_numpy() >> step) & 1).sum())
+                again = int(((hits[place] >> step) & 1).sum())
                 name = f"{OUTCOMES}{step}"
                 tally.add_cells(
                     [
@@ -190,6 +182,4 @@ def _decide_sets(
                         (name, Outcome.DROP.name, 0, 0, again),
                     ]
                 )
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     sample.looks.clear()  # they were of the share before these steps

@@ -8,8 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from laion_probe.filters_result import FiltersResult
 from laion_probe.registry import Registry
 from laion_probe.render.figures import write_figures
+from laion_probe.render.filters_report import filters_report_html, write_flows
+from laion_probe.render.filters_tables import write_filters_tables
 from laion_probe.render.html import report_html
 from laion_probe.render.scan_report import scan_report_html
 from laion_probe.render.scan_tables import write_scan_tables
@@ -17,7 +20,15 @@ from laion_probe.render.tables import write_tables
 from laion_probe.results import ProbeResult
 from laion_probe.scan_result import ScanResult
 
-__all__ = ["RENDERERS", "render_run", "render_scan", "report_html", "write_figures", "write_tables"]
+__all__ = [
+    "RENDERERS",
+    "render_filters",
+    "render_run",
+    "render_scan",
+    "report_html",
+    "write_figures",
+    "write_tables",
+]
 
 #: Each writes files of its own into the folder of a run, and estimates nothing.
 RENDERERS: Registry[Callable[[ProbeResult, Path], None]] = Registry("renderer")
@@ -41,6 +52,16 @@ def render_scan(result: ScanResult, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     (out / "report.html").write_text(scan_report_html(result), encoding="utf-8", newline="\n")
     write_scan_tables(result, out / "tables")
+    (out / "result.json").write_text(result.to_json(), encoding="utf-8", newline="\n")
+
+
+def render_filters(result: FiltersResult, out: Path) -> None:
+    """Write what `filters` found: what `render_run` writes, in the same places."""
+    result = FiltersResult.from_json(result.to_json())
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "report.html").write_text(filters_report_html(result), encoding="utf-8", newline="\n")
+    write_filters_tables(result, out / "tables")
+    write_flows(result, out / "figures")
     (out / "result.json").write_text(result.to_json(), encoding="utf-8", newline="\n")
 
 

@@ -22,12 +22,12 @@ from laion_probe.render.text import attribute_name, clean, join, level_name
 from laion_probe.render.view import Chain, Removals, View, view
 from laion_probe.results import Estimate, ProbeResult
 
-__all__ = ["write_figures"]
+__all__ = ["STYLE", "file_name", "svg_text", "write_figures"]
 
 _DATA, _GENERATED, _PARITY, _BAND = "#1f4f82", "#a03c14", "#6f6a60", "#b9c9dc"
 _TITLE_SHOWN = 42
 _WORDS_SHOWN = 20
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "svg.hashsalt": "laion-probe",
     "svg.fonttype": "none",
     "text.parse_math": False,  # a word of a caption may hold a dollar sign
@@ -47,9 +47,9 @@ def write_figures(result: ProbeResult, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     arranged = view(result)
     # Local to this block: another figure's style in the same process is left alone.
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         for name, title, about, figure in _figures(result, arranged):
-            text = _svg(figure, clean(title), clean(about))
+            text = svg_text(figure, clean(title), clean(about))
             (folder / f"{name}.svg").write_text(text, encoding="utf-8", newline="\n")
 
 
@@ -58,7 +58,7 @@ def _figures(result: ProbeResult, v: View) -> Iterator[tuple[str, str, str, Figu
     for chain in v.chains:
         read = [f"{level_name(chain.first.contrast_level)}", level_name(chain.first.against_level)]
         yield (
-            f"chain-{_file_name(chain.attribute)}",
+            f"chain-{file_name(chain.attribute)}",
             f"{name}: {attribute_name(chain.attribute)} from pool to output",
             f"Share read as {read[0]} among pictures read as {join(read, 'or')} at each stage, "
             f"with intervals, the range over unknown pictures as a band"
@@ -73,7 +73,7 @@ def _figures(result: ProbeResult, v: View) -> Iterator[tuple[str, str, str, Figu
         )
     for removals in v.removals:
         yield (
-            f"removals-{_file_name(removals.attribute)}",
+            f"removals-{file_name(removals.attribute)}",
             f"{name}: removed by each step, by {attribute_name(removals.attribute)}",
             "Share of the concept's pictures read as each level before a step that it removed, "
             "with intervals; steps whose removal cannot be observed are left out.",
@@ -96,11 +96,13 @@ def _figures(result: ProbeResult, v: View) -> Iterator[tuple[str, str, str, Figu
         )
 
 
-def _file_name(key: str) -> str:
+def file_name(key: str) -> str:
+    """The key with nothing in it that a file system could mind."""
     return "".join(c if c.isalnum() or c in "-_" else "-" for c in key)
 
 
-def _svg(figure: Figure, title: str, about: str) -> str:
+def svg_text(figure: Figure, title: str, about: str) -> str:
+    """A figure as SVG that says in its title and description what it shows."""
     buffer = io.StringIO()
     with warnings.catch_warnings():
         # Only widths are measured in matplotlib's own typeface; the reader's draws the text.

@@ -22,7 +22,7 @@ from laion_probe.render.view import Method
 from laion_probe.results import Estimate, InputRecord, StepEffect
 from laion_probe.scan_result import GroupCounts, LevelCounts, Look, ScanResult
 
-__all__ = ["scan_removal_words", "scan_report_html"]
+__all__ = ["estimate_digits", "scan_removal_words", "scan_report_html", "share_digits"]
 
 _LEVELS_SHOWN = 25
 _INPUTS_SHOWN = 25
@@ -33,7 +33,7 @@ _TICKS_SHOWN = 5
 def scan_report_html(result: ScanResult) -> str:
     """The whole report as one HTML page; the same result gives the same text."""
     env = environment()
-    env.globals.update(est=_est, digits=_digits_of)
+    env.globals.update(est=_est, digits=share_digits)
     values = {
         "r": result,
         "v": _view(result),
@@ -61,7 +61,7 @@ def _est(estimate: Estimate, where: str) -> Markup:
     value, low, high = estimate.value, estimate.low, estimate.high
     if value is None:
         return tied(estimate, where, "share", text.show(estimate, "share"))
-    digits = _digits(estimate)
+    digits = estimate_digits(estimate)
     said = f"{text.number(100 * value, digits)}{text.NBSP}%"
     if low is None or high is None:
         return tied(estimate, where, "share", text.Shown(said, "(no interval)"))
@@ -72,17 +72,17 @@ def _est(estimate: Estimate, where: str) -> Markup:
     return tied(estimate, where, "share", text.Shown(said, interval))
 
 
-def _digits(estimate: Estimate) -> int:
+def estimate_digits(estimate: Estimate) -> int:
     """Decimals of a percentage: two figures of the half-width, or as many as ``n`` can carry."""
     value, low, high = estimate.value, estimate.low, estimate.high
     if value is None or low is None or high is None or low == high:
         least = 0 if estimate.n < 50 else 1 if estimate.n < 1000 else 2
     else:
         least = min(max(1 - math.floor(math.log10(50 * (high - low))), 1), 6)
-    return least if value is None else _digits_of(value, least)
+    return least if value is None else share_digits(value, least)
 
 
-def _digits_of(share: float, least: int = 2) -> int:
+def share_digits(share: float, least: int = 2) -> int:
     """Decimals with which a share in percent reads neither as 0 % nor as 100 % unless it is."""
     digits = least
     while digits < 9 and share not in (0, 1) and round(100 * share, digits) in (0, 100):

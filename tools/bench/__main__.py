@@ -9,13 +9,17 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from tools.bench import data, measure
 from tools.bench.figures import Figures, judge
+from tools.bench.filters import ROWS, run_filters
+from tools.bench.filters_report import OF_FILTERS
 from tools.bench.plan import Approach, Files, approaches, memory_approaches
-from tools.bench.report import facts_of, lines_of
+from tools.bench.report import facts_of, lines_of, machine, version_of
 
 ROOT = data.ROOT
+PARTS = ("scan", "filters")
 #: Free bytes a row that the files need, with room to spare.
 _BYTES_A_ROW = 220
 #: No further round is begun that would end after so much time.
@@ -25,29 +29,53 @@ _MOST_S = 690.0
 def main(argv: list[str] | None = None) -> int:
     """Measure; the exit code is 1 where something could not be measured or counts differ."""
     args = _arguments(argv)
-    started = time.monotonic()
+    path = args.out / "benchmarks.json"
+    # a part that is not measured keeps its last table
+    facts = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     with tempfile.TemporaryDirectory(prefix="lp", dir=args.dir) as name:
-        scratch = Path(name)
-        files = Files.of(scratch, args.rows, args.large_rows)
-        free = shutil.disk_usage(scratch).free
-        if free < _BYTES_A_ROW * sum(files.rows.values()):
-            sys.exit(f"bench: {free >> 20} MiB free, too few for the files; give another --dir")
-        (scratch / "bench.toml").write_text(data.RECIPE, encoding="utf-8")
-        corpus = data.Corpus.load()
-        _say("writing the files")
-        facts = data.write_files(files.rows, corpus)
-        found = Figures(files)
-        args.runs = _measure(found, scratch, args, started)
-        facts["distinct_share"] = _distinct_share(files.main)
-    found.bars = judge(found)
-    facts_json = facts_of(found, corpus, facts, args, time.monotonic() - started)
-    lines = lines_of(facts_json)
+        if "scan" in args.only:
+            facts = {**_scan_part(args, Path(name)), "filters": facts.get("filters")}
+        if "filters" in args.only:
+            facts["filters"] = _filters_part(args, Path(name))
+    lines = lines_of(facts)
     print("\n".join(lines))
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "benchmarks.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    text = json.dumps(facts_json, indent=2, ensure_ascii=False)
-    (args.out / "benchmarks.json").write_text(text + "\n", encoding="utf-8")
-    return 1 if found.failed or found.differ else 0
+    text = json.dumps(facts, indent=2, ensure_ascii=False)
+    path.write_text(text + "\n", encoding="utf-8")
+    measured = [facts] if "scan" in args.only else []
+    measured += [facts["filters"]] if "filters" in args.only else []
+    return int(any(part.get("failed") or part.get("kept_differs") for part in measured))
+
+
+def _scan_part(args: argparse.Namespace, scratch: Path) -> dict[str, Any]:
+    started = time.monotonic()
+    files = Files.of(scratch, args.rows, args.large_rows)
+    free = shutil.disk_usage(scratch).free
+    if free < _BYTES_A_ROW * sum(files.rows.values()):
+        sys.exit(f"bench: {free >> 20} MiB free, too few for the files; give another --dir")
+    (scratch / "bench.toml").write_text(data.RECIPE, encoding="utf-8")
+    corpus = data.Corpus.load()
+    _say("writing the files")
+    facts = data.write_files(files.rows, corpus)
+    found = Figures(files)
+    args.runs = _measure(found, scratch, args, started)
+    facts["distinct_share"] = _distinct_share(files.main)
+    found.bars = judge(found)
+    for path in files.rows:
+        path.unlink()
+    return facts_of(found, corpus, facts, args, time.monotonic() - started)
+
+
+def _filters_part(args: argparse.Namespace, scratch: Path) -> dict[str, Any]:
+    peers = None if args.skip_peers else args.peers
+    facts = run_filters(scratch, peers, args.filter_rows, _say)
+    ours = {name: version_of(name) for name in OF_FILTERS}
+    theirs: dict[str, str] = {}
+    if peers is not None:
+        words = ("versions", "datatrove", "py-data-juicer", "fasttext-numpy2-wheel")
+        theirs = measure.run(measure.peer_command(peers, *words), scratch).said
+    return {"machine": machine(), "versions": {"ours": ours, "peers": theirs}, **facts}
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -57,7 +85,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     p.add_argument("--runs", type=int, default=3, help="runs of each figure, in turns")
     p.add_argument("--skip-20m", action="store_true", help="no large file: slopes are less sure")
     p.add_argument("--skip-peers", action="store_true", help="only what needs no .venv-bench")
-    p.add_argument("--only", nargs="+", default=[], metavar="WORD", help="approaches with a WORD")
+    p.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="these parts alone")
+    p.add_argument("--approach", nargs="+", default=[], metavar="WORD", help="of the scan part")
+    p.add_argument("--filter-rows", type=int, default=ROWS, help="captions of the filters part")
     p.add_argument("--dir", type=Path, help="where to put the files (default: the system's)")
     p.add_argument("--out", type=Path, default=ROOT / "docs", help="where to write the tables")
     peers = ROOT / ".venv-bench" / "bin" / "python"
@@ -78,8 +108,8 @@ def _measure(found: Figures, scratch: Path, args: argparse.Namespace, started: f
     """Everything, in turns: one run of each, then again. How many rounds there was time for."""
     todo = approaches(found.files, scratch, None if args.skip_peers else args.peers)
     todo += memory_approaches(found.files, scratch)
-    if args.only:
-        todo = [a for a in todo if any(w in a.name for w in args.only)]
+    if args.approach:
+        todo = [a for a in todo if any(w in a.name for w in args.approach)]
     for a in todo:
         found.add(a)
     done, longest = 0, 0.0

@@ -24,7 +24,7 @@ GROUP_ROWS = 100_000
 SEED = 400
 
 _PARTS = 4
-_SCHEMA = pa.schema(
+SCHEMA = pa.schema(
     [
         ("URL", pa.string()),
         ("TEXT", pa.string()),
@@ -56,9 +56,9 @@ params = {{ max_pixels = {MAX_PIXELS} }}
 
 [[step]]
 id = "similarity"
-kind = "min-similarity"
+kind = "score"
 title = "similarity of at least {MIN_SIMILARITY}"
-params = {{ at_least = {MIN_SIMILARITY} }}
+params = {{ column = "similarity", at_least = {MIN_SIMILARITY} }}
 """
 
 
@@ -74,6 +74,11 @@ class Corpus:
     def n(self) -> int:
         """Captions."""
         return len(self.urls)
+
+    @property
+    def texts(self) -> pl.Series:
+        """The captions as they are in the sample."""
+        return pl.select(pl.concat_str(self.parts).alias("TEXT")).to_series()
 
     @classmethod
     def load(cls) -> Corpus:
@@ -112,30 +117,42 @@ def _cut(text: str) -> list[str]:
     return [text[a:b] for a, b in pairwise(ends)]
 
 
-def make_group(corpus: Corpus, number: int, n: int) -> pl.DataFrame:
-    """Row group ``number`` with ``n`` rows: always the same."""
-    rng = np.random.default_rng((SEED, number))
+def recombined(corpus: Corpus, rng: np.random.Generator, n: int, near: int) -> pl.Series:
+    """Captions, each with the parts of captions whose place by length is at most ``near`` off."""
     first = rng.integers(corpus.n, size=n)
-    near = max(1, corpus.n // 25)
     texts = {"0": corpus.parts[0].gather(first)}
     for k in range(1, _PARTS):
         other = np.clip(first + rng.integers(-near, near + 1, size=n), 0, corpus.n - 1)
         texts[str(k)] = corpus.parts[k].gather(other)
+    return pl.DataFrame(texts).select(pl.concat_str(pl.all()).alias("TEXT")).to_series()
+
+
+def with_metadata(
+    corpus: Corpus, rng: np.random.Generator, texts: pl.Series, first: int
+) -> pl.DataFrame:
+    """The captions as rows of a file; the first is row number ``first``."""
+    n = len(texts)
     width = np.exp(rng.normal(6.4, 0.6, n))
     height = width * np.exp(rng.normal(0, 0.35, n))
     nsfw = rng.choice(len(_NSFW), size=n, p=[share for _, share in _NSFW])
-    keep = np.where(rng.random(n) < 0.01, rng.integers(0, 9, n), 1 << 30)
-    row = pl.int_range(number * n, (number + 1) * n, dtype=pl.Int64, eager=True).cast(pl.String)
-    frame = pl.DataFrame(texts).select(
-        pl.concat_str(
-            corpus.urls.gather(rng.integers(corpus.n, size=n)), pl.lit("?row="), row
-        ).alias("URL"),
-        pl.concat_str(pl.all()).str.slice(0, pl.Series(keep)).alias("TEXT"),
+    row = pl.int_range(first, first + n, dtype=pl.Int64, eager=True).cast(pl.String)
+    urls = corpus.urls.gather(rng.integers(corpus.n, size=n))
+    return pl.DataFrame({"url": urls, "TEXT": texts, "row": row}).select(
+        pl.concat_str("url", pl.lit("?row="), "row").alias("URL"),
+        "TEXT",
         pl.Series("WIDTH", width.astype(np.int64)),
         pl.Series("HEIGHT", height.astype(np.int64)),
         pl.Series("similarity", rng.normal(0.32, 0.03, n)),
         pl.Series([tag for tag, _ in _NSFW]).gather(nsfw).alias("NSFW"),
     )
+
+
+def make_group(corpus: Corpus, number: int, n: int) -> pl.DataFrame:
+    """Row group ``number`` with ``n`` rows: always the same."""
+    rng = np.random.default_rng((SEED, number))
+    texts = recombined(corpus, rng, n, max(1, corpus.n // 25))
+    keep = np.where(rng.random(n) < 0.01, rng.integers(0, 9, n), 1 << 30)
+    frame = with_metadata(corpus, rng, texts.str.slice(0, pl.Series(keep)), number * n)
     assert set(COLUMNS) < set(frame.columns)
     return frame
 
@@ -148,12 +165,12 @@ def write_files(
     n_groups = -(-max(files.values()) // group_rows)
     with ExitStack() as stack:
         writers = {
-            path: stack.enter_context(pq.ParquetWriter(path, _SCHEMA, compression="snappy"))
+            path: stack.enter_context(pq.ParquetWriter(path, SCHEMA, compression="snappy"))
             for path in files
         }
         for number in range(n_groups):
             frame = make_group(corpus, number, group_rows)
-            table = frame.to_arrow().cast(_SCHEMA)
+            table = frame.to_arrow().cast(SCHEMA)
             for path, rows in files.items():
                 here = min(group_rows, rows - number * group_rows)
                 if here > 0:

@@ -152,12 +152,12 @@ def judge(f: Figures) -> list[Bar]:
     fastest = max(bare, key=lambda n: _median(f.steady(n)), default="")
     fastest_whole = max(bare, key=lambda n: _median(f.whole(n)), default="")
     out = [
-        _at_least(
+        at_least(
             f"{ours} to the fastest bare filter ({fastest or 'none'}), steady",
             0.5,
             _ratios(f.steady(ours), f.steady(fastest)),
         ),
-        _at_least(
+        at_least(
             f"{ours} to the fastest bare filter ({fastest_whole or 'none'}), whole process",
             0.5,
             _ratios(f.whole(ours), f.whole(fastest_whole)),
@@ -165,11 +165,11 @@ def judge(f: Figures) -> list[Bar]:
     ]
     for peer in ("datatrove", "datasets, rows"):
         ratios = _ratios(f.steady(ours), f.steady(peer))
-        out.append(_at_least(f"{ours} to {peer}, steady", 80, ratios))
+        out.append(at_least(f"{ours} to {peer}, steady", 80, ratios))
     two, one = f.late(ours), f.late("scan, pool of 1")
-    out.append(_at_least("pool of 2 to pool of 1, steady", 1.8, _ratios(two, one)))
+    out.append(at_least("pool of 2 to pool of 1, steady", 1.8, _ratios(two, one)))
     ray = f.late("scan, Ray with 2 CPUs")
-    out.append(_at_least("Ray with 2 CPUs to pool of 2, steady", 0.85, _ratios(ray, two)))
+    out.append(at_least("Ray with 2 CPUs to pool of 2, steady", 0.85, _ratios(ray, two)))
     small, large = f.peaks(ours, f.files.small), f.peaks(ours, f.files.large)
     out += _memory_bars(f, ours, small, large)
     return out
@@ -205,7 +205,8 @@ def _ratios(a: Sequence[float], b: Sequence[float]) -> list[float]:
     return [x / y for x, y in zip(a, b, strict=False)]
 
 
-def _at_least(name: str, least: float, ratios: Sequence[float]) -> Bar:
+def at_least(name: str, least: float, ratios: Sequence[float]) -> Bar:
+    """The bar that the median of ratios is at least so much; missed where there are none."""
     if not ratios:
         return Bar(name, f"at least {least:g}", None, None, False)
     middle, low, high = spread(ratios)

@@ -63,6 +63,30 @@ def recipe(path: str, name: str, cache: str) -> dict[str, Any]:
     return {"call_s": time.perf_counter() - start, "rows": result.reading.n_rows_read}
 
 
+def filters(path: str, recipe: str, cache: str) -> dict[str, Any]:
+    """What `laion-probe filters` does before its report, in one process."""
+    from laion_probe.config import FiltersConfig
+    from laion_probe.questions.filters import filters
+
+    config = FiltersConfig(
+        shards=(path,),
+        recipe=(recipe,),
+        by=("script", "length"),
+        detectors=(),
+        cache=cache,
+        runner="serial",
+    )
+    rows = 0
+
+    def watch(done: int, of: int, so_far: int) -> None:
+        nonlocal rows
+        rows = so_far
+
+    start = time.perf_counter()
+    filters(config, watch)
+    return {"call_s": time.perf_counter() - start, "rows": rows}
+
+
 def detector(path: str, name: str, n: str) -> dict[str, Any]:
     """A language detector on the first captions, after a few that load its model."""
     import polars as pl
@@ -77,7 +101,7 @@ def detector(path: str, name: str, n: str) -> dict[str, Any]:
     return {"call_s": time.perf_counter() - start, "rows": len(texts)}
 
 
-TASKS = {"scan": scan, "kept": kept, "recipe": recipe, "detector": detector}
+TASKS = {"scan": scan, "kept": kept, "recipe": recipe, "filters": filters, "detector": detector}
 
 if __name__ == "__main__":
     print(json.dumps(TASKS[sys.argv[1]](*sys.argv[2:])))

@@ -12,6 +12,7 @@ from typing import Any
 
 from tools.bench.data import GROUP_ROWS, Corpus
 from tools.bench.figures import MIB, Bar, Figures, spread
+from tools.bench.filters_report import filter_lines, where
 from tools.bench.peers import MAX_PIXELS, MIN_CHARACTERS, MIN_SIMILARITY
 from tools.bench.plan import RUNNERS
 
@@ -23,15 +24,9 @@ def facts_of(
 ) -> dict[str, Any]:
     """Everything, for machines: no host, path or date."""
     return {
-        "machine": {
-            "architecture": platform.machine(),
-            "system": platform.system(),
-            "cores": os.cpu_count(),
-            "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
-            "python": platform.python_version(),
-        },
+        "machine": machine(),
         "versions": {
-            "ours": {name: _version(name) for name in ("laion-probe", *_OURS)},
+            "ours": {name: version_of(name) for name in ("laion-probe", *_OURS)},
             "peers": f.versions,
         },
         "data": {
@@ -51,7 +46,19 @@ def facts_of(
     }
 
 
-def _version(name: str) -> str:
+def machine() -> dict[str, Any]:
+    """What it was measured on."""
+    return {
+        "architecture": platform.machine(),
+        "system": platform.system(),
+        "cores": os.cpu_count(),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
+        "python": platform.python_version(),
+    }
+
+
+def version_of(name: str) -> str:
+    """Of a package in this environment."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
@@ -92,18 +99,24 @@ def _rounded(values: Sequence[float]) -> list[float]:
 
 
 def lines_of(facts: dict[str, Any]) -> list[str]:
-    """The page."""
-    rows = facts["data"]["rows"]
-    machine, n = facts["machine"], facts["runs"]
-    lines = [
-        "# Benchmarks",
+    """The page; a part that was never measured is left out."""
+    lines = ["# Benchmarks", "", "Written by `make bench`.", ""]
+    if "approaches" in facts:
+        lines += _scan_lines(facts)
+    if facts.get("filters"):
+        lines += filter_lines(facts["filters"])
+    return lines
+
+
+def _scan_lines(facts: dict[str, Any]) -> list[str]:
+    rows, n = facts["data"]["rows"], facts["runs"]
+    return [
+        "## Scans",
         "",
-        f"Written by `make bench` ({facts['seconds']} s). {machine['cores']} cores, "
-        f"{machine['memory_gib']} GiB of memory, {machine['architecture']}, {machine['system']}, "
-        f"Python {machine['python']}; {_versions(facts)}.",
+        where(facts),
         "",
         *_warnings(facts),
-        "## Bars",
+        "### Bars",
         "",
         "| what | wanted | measured | lowest to highest | |",
         "| --- | --- | ---: | ---: | --- |",
@@ -111,14 +124,14 @@ def lines_of(facts: dict[str, Any]) -> list[str]:
         "",
         f"Ratios are of runs of the same round; medians of {n}. Missed bars stand as missed.",
         "",
-        f"## The same filter and count, {rows['main']:,} rows",
+        f"### The same filter and count, {rows['main']:,} rows",
         "",
         "| what | whole process, s | rows/s, whole process | rows/s, steady |",
         "| --- | ---: | ---: | ---: |",
         *_rate_lines(facts, ("bare", "scan", "cli", "stream")),
         "",
         *_method(facts),
-        "## Recipes and detectors",
+        "### Recipes and detectors",
         "",
         f"One process; the first {rows['slow']:,} rows for recipes, 20,000 captions (300 for "
         "langdetect) for detectors, whose models are loaded before the clock starts. Every step is "
@@ -130,14 +143,6 @@ def lines_of(facts: dict[str, Any]) -> list[str]:
         "",
         *_memory_lines(facts),
     ]
-    return [line for line in lines if line is not None]
-
-
-def _versions(facts: dict[str, Any]) -> str:
-    ours, peers = facts["versions"]["ours"], facts["versions"]["peers"]
-    both = [f"{name} {version}" for name, version in ours.items()]
-    both += [f"{k} {v}" for k, v in peers.items() if ours.get(k) != v]
-    return ", ".join(both)
 
 
 def _warnings(facts: dict[str, Any]) -> list[str]:
@@ -238,7 +243,7 @@ def _method(facts: dict[str, Any]) -> list[str]:
 
 def _memory_lines(facts: dict[str, Any]) -> list[str]:
     out = [
-        "## Memory",
+        "### Memory",
         "",
         "Peak resident memory in MiB, sampled every 20 ms over the process and all its "
         "descendants. *Together* is the highest sum at one moment: pages that processes share "
@@ -256,4 +261,4 @@ def _memory_lines(facts: dict[str, Any]) -> list[str]:
             # multiprocessing starts a small helper beside the workers
             workers = [w for r in runs for w in r["workers_mib"] if w > 64]
             out.append(f"| {name} | {rows:,} | {together} | {parent} | {_spread(workers, 0)} |")
-    return out
+    return [*out, ""]

@@ -1,0 +1,213 @@
+"""Who gets filtered out, by which step: several recipes on the same rows."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+
+from laion_probe.config import FiltersConfig
+from laion_probe.errors import ConfigError, ShardError
+from laion_probe.filtering import (
+    RELIABLE,
+    FilterPlan,
+    FilterWork,
+    Found,
+    UnitFilter,
+    decode_filter,
+    encode_filter,
+    recount,
+)
+from laion_probe.filters_result import FiltersResult
+from laion_probe.groups import load_group
+from laion_probe.language import DETECTORS
+from laion_probe.questions.counted import Counted
+from laion_probe.questions.inputs import already_passed, cache_folder
+from laion_probe.questions.kept import KeptIds
+from laion_probe.questions.reading import random_order, rows_of
+from laion_probe.questions.scanning import check_failed, run_options
+from laion_probe.questions.verdict import Account, verdict
+from laion_probe.recipes import Recipe, load_recipe
+from laion_probe.runners import Failure, run_in_order
+from laion_probe.sets import SetRows, decide_sets, verdicts
+from laion_probe.shards import Unit, list_shards, list_units
+from laion_probe.store import Partials
+
+__all__ = ["filters"]
+
+#: Called after each unit with (units done, of, rows so far).
+Watch = Callable[[int, int, int], None]
+
+
+def filters(
+    config: FiltersConfig,
+    watch: Watch = lambda done, of, rows: None,
+    folder: Path | None = None,
+) -> FiltersResult:
+    """Run recipes over shards and account for who is removed, by which step.
+
+    Everything is read, or, with ``max_units`` or ``max_rows``, a simple random sample of row groups
+    of a size that is settled beforehand; intervals are then by row group. With ``write_kept``,
+    the ids of what each recipe keeps are written into ``folder``. Finished units are kept under
+    ``config.cache``. Raises a `LaionProbeError` that says what to do when an input cannot be used.
+    """
+    recipes = _recipes(config)
+    _check_names(config, recipes)
+    shards = list_shards(config.shards, config.columns)
+    units = list_units(shards)
+    order = random_order(units, config.seed)
+    chosen = order[: _planned(config, order)]
+    sampled = len(chosen) < len(units)
+    if sampled and config.write_kept:
+        raise ConfigError("--write-kept needs every row: leave out --max-units and --max-rows")
+    already, already_note = already_passed(config.already, shards)
+    n_rows = sum(rows_of(chosen))
+    plan = FilterPlan(
+        recipes=recipes,
+        groups=config.by,
+        sets="skip" if sampled else "keep",
+        ids=config.write_kept,
+        detectors=config.detectors,
+        audited=min(1.0, config.audit_captions / n_rows) if n_rows and config.detectors else 0.0,
+        examples=config.examples,
+        seed=config.seed,
+    )
+    kept: Partials[UnitFilter] = Partials(
+        cache_folder(config) / "filters" / plan.fingerprint, encode_filter, decode_filter
+    )
+    run = _Run(config, plan, Counted(len(units), config.level, sampled=sampled))
+    results = run_in_order(chosen, FilterWork(plan), run_options(config), kept)
+    with contextlib.closing(results):
+        for done, (unit, result) in enumerate(results, 1):
+            run.add(unit, result)
+            watch(done, len(chosen), run.n_rows)
+    sizes = dict(zip((u.id for u in units), rows_of(units), strict=True))
+    check_failed(run.failures, [sizes[u.id] for u in chosen], sizes, config)
+    ready = [u for u in units if u.id in run.ready]
+    frozen: list[dict[str, str]] = [{} for _ in recipes]
+    if plan.keeps_rows:
+        frozen = _decide(run, ready, kept, folder if config.write_kept else None)
+    account = Account(
+        config=config,
+        plan=plan,
+        shards=shards,
+        units=units,
+        chosen=chosen,
+        sizes=sizes,
+        already=already,
+        already_note=already_note,
+        counted=run.counted,
+        found=run.found,
+        failures=run.failures,
+        frozen=frozen,
+    )
+    return verdict(account)
+
+
+def _recipes(config: FiltersConfig) -> tuple[Recipe, ...]:
+    if not config.recipe:
+        raise ConfigError(
+            "no recipe given: use --recipe, once or more; `laion-probe recipes` lists"
+        )
+    recipes = tuple(load_recipe(name) for name in config.recipe)
+    names = [r.name for r in recipes]
+    if twice := {n for n in names if names.count(n) > 1}:
+        raise ConfigError(f"two recipes have the name {', '.join(sorted(twice))}: rename one")
+    return recipes
+
+
+def _check_names(config: FiltersConfig, recipes: Sequence[Recipe]) -> None:
+    """A wrong name is said before anything is read."""
+    for kind, names in (("group", config.by), ("detector", config.detectors)):
+        if len(set(names)) != len(names):
+            raise ConfigError(f"a {kind} is named twice: {', '.join(names)}")
+    for name in (*config.by, *(g for r in recipes for s in r.step for g in s.groups)):
+        load_group(name)
+    for name in config.detectors:
+        DETECTORS[name.removesuffix(RELIABLE)]
+
+
+def _planned(config: FiltersConfig, order: Sequence[Unit]) -> int:
+    """How many units are read: settled before the first is, whatever their sizes in this order."""
+    wanted = [len(order)]
+    if config.max_units is not None:
+        wanted.append(config.max_units)
+    if config.max_rows is not None:
+        if any(u.n_rows is None and not u.shard.error for u in order):
+            raise ConfigError(
+                "--max-rows must know beforehand how many rows there are, and some of these files "
+                "do not say: use --max-units"
+            )
+        wanted.append(max(1, round(config.max_rows * len(order) / max(1.0, sum(rows_of(order))))))
+    return min(wanted)
+
+
+@dataclass
+class _Run:
+    """What has come in so far."""
+
+    config: FiltersConfig
+    plan: FilterPlan
+    counted: Counted
+    n_rows: int = 0
+    found: dict[str, list[Found]] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+    ready: set[str] = field(default_factory=set)
+
+    def add(self, unit: Unit, result: UnitFilter | Failure) -> None:
+        if isinstance(result, Failure):
+            self.failures.append(result)
+            return
+        self.ready.add(unit.id)
+        self.counted.add(result.counts)
+        self.n_rows += result.n
+        for example in result.examples:
+            best = self.found.setdefault(example.cell, [])
+            best.append(example)
+            best.sort(key=lambda e: (e.draw, e.text))
+            del best[self.plan.examples :]
+
+
+def _decide(
+    run: _Run, ready: Sequence[Unit], kept: Partials[UnitFilter], folder: Path | None
+) -> list[dict[str, str]]:
+    """Decide the steps that need the whole set, and count the rows with these verdicts."""
+    plan = run.plan
+
+    def frames() -> Iterator[pl.DataFrame]:
+        for unit in ready:
+            found = kept.load(unit)
+            if found is None or found.rows is None:
+                raise ShardError(f"{unit.label}: what was kept of it has gone; run again")
+            yield found.rows
+
+    frozen = []
+    with contextlib.ExitStack() as stack:
+        hits = []
+        for r, recipe in enumerate(plan.recipes):
+            mine, scratch = stack.enter_context(verdicts(kept.folder, run.n_rows))
+            rows = SetRows(frames, run.n_rows, scratch, f"{r}:")
+            for place, frame in rows.read(f"hits_{r}"):
+                mine[place] = frame.to_series().to_numpy()
+            frozen.append(decide_sets(recipe, rows, mine) if plan.sets == "keep" else {})
+            hits.append(mine)
+        everything = SetRows(frames, run.n_rows, Path())
+        columns = [*plan.groups, *(f"blind_{r}" for r in range(len(hits)))]
+        ids = ["id_high", "id_low"] if folder else []
+        with contextlib.ExitStack() as files:
+            writers = [
+                files.enter_context(KeptIds(folder, recipe.name, kept.folder))
+                for recipe in (plan.recipes if folder else ())
+            ]
+            for place, frame in everything.read(*columns, *ids):
+                table = frame.with_columns(
+                    pl.Series(f"hits_{r}", mine[place]) for r, mine in enumerate(hits)
+                )
+                run.counted.add_cells(recount(table, plan))
+                for r, writer in enumerate(writers):
+                    mask = sum(1 << i for i in plan.recipes[r].deciding)
+                    writer.add(frame.select(ids).filter(pl.Series((hits[r][place] & mask) == 0)))
+    return frozen

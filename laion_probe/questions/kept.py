@@ -1,0 +1,86 @@
+"""Write the ids of kept rows as DataComp does: sorted pairs of 64-bit integers, and parquet."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+__all__ = ["KeptIds"]
+
+#: Ids are divided by their highest bits, so that each part can be sorted in memory: of 2 billion
+#: rows a part is 125 MB.
+_PARTS = 256
+_ID = np.dtype("u8,u8")
+
+
+class KeptIds:
+    """``kept-NAME.npy`` and ``kept-NAME.parquet`` in a folder, sorted by id.
+
+    The npy file is a one-dimensional array of dtype ``u8,u8`` (the high and the low half of a
+    128-bit id), which DataComp's resharder reads; the parquet has the ids in hexadecimal. Ids that
+    occur twice are there twice.
+    """
+
+    def __init__(self, folder: Path | None, name: str, scratch: Path) -> None:
+        assert folder is not None
+        stem = re.sub(r"[^\w.-]+", "-", name)
+        self.npy, self.parquet = (folder / f"kept-{stem}.{end}" for end in ("npy", "parquet"))
+        self._scratch_parent = scratch
+        self.n = 0
+
+    def __enter__(self) -> KeptIds:
+        self._scratch = Path(tempfile.mkdtemp(prefix="ids-", dir=self._scratch_parent))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._finish()
+        finally:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def add(self, ids: pl.DataFrame) -> None:
+        """More rows: ``id_high`` and ``id_low`` (UInt64)."""
+        pairs = np.empty(len(ids), dtype=_ID)
+        pairs["f0"], pairs["f1"] = ids["id_high"].to_numpy(), ids["id_low"].to_numpy()
+        part = (pairs["f0"] >> np.uint64(56)).astype(np.int64)
+        by_part = np.argsort(part, kind="stable")
+        ends = np.searchsorted(part[by_part], np.arange(_PARTS + 1))
+        for number in np.unique(part).tolist():
+            chosen = pairs[by_part[ends[number] : ends[number + 1]]]
+            with (self._scratch / str(number)).open("ab") as file:
+                file.write(chosen.tobytes())
+        self.n += len(ids)
+
+    def _finish(self) -> None:
+        if self.n == 0:
+            np.save(self.npy, np.zeros(0, dtype=_ID))
+            pq.write_table(_table(np.zeros(0, dtype=_ID)), self.parquet)
+            return
+        out = np.lib.format.open_memmap(self.npy, mode="w+", dtype=_ID, shape=(self.n,))
+        start = 0
+        with pq.ParquetWriter(self.parquet, _table(out[:0]).schema) as writer:
+            for number in range(_PARTS):
+                path = self._scratch / str(number)
+                if path.exists():
+                    part = np.sort(np.fromfile(path, dtype=_ID), order=("f0", "f1"))
+                    out[start : start + len(part)] = part
+                    writer.write_table(_table(part))
+                    start += len(part)
+        out.flush()
+
+
+def _table(ids: NDArray[np.void]) -> pa.Table:
+    text = [f"{high:016x}{low:016x}" for high, low in ids.tolist()]
+    return pa.table({"uid": pa.array(text, pa.string())})

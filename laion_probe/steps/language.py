@@ -1,0 +1,84 @@
+"""Steps that measure a caption's language, and decide by it."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import polars as pl
+from pydantic import Field, model_validator
+
+from laion_probe.language import NO_LANGUAGE, guess_frame
+from laion_probe.steps.base import (
+    Batch,
+    Outcome,
+    Outcomes,
+    Role,
+    StepKind,
+    StepParams,
+    keep,
+    not_evaluable,
+)
+
+__all__ = ["KINDS"]
+
+
+class DetectLanguage:
+    """Measures the caption's language; ``reliable_only`` turns unreliable guesses to 'und'."""
+
+    role: ClassVar[Role] = "measure"
+    needs: ClassVar[tuple[str, ...]] = ("text",)
+
+    class Params(StepParams):
+        detector: str
+        reliable_only: bool = False
+        rename: dict[str, str] = Field(default_factory=dict)
+
+    def judge(self, batch: Batch, params: Any) -> Outcomes:
+        guesses = batch.measured(
+            f"language: {params.detector}", lambda texts: guess_frame(params.detector, texts)
+        )
+        codes = guesses["code"]
+        if params.rename:
+            codes = codes.replace(params.rename)
+        if params.reliable_only:
+            codes = guesses.select(
+                pl.when("reliable").then(codes).otherwise(pl.lit(NO_LANGUAGE))
+            ).to_series()
+        batch.language = codes.alias("language")
+        return keep(batch.n)
+
+
+class KeepLanguage:
+    """Keeps rows of the languages in ``keep``, or of all but those in ``all_but``.
+
+    The others are dropped, or routed to another subset.
+    """
+
+    role: ClassVar[Role] = "drop"
+    needs: ClassVar[tuple[str, ...]] = ()
+
+    class Params(StepParams):
+        keep: tuple[str, ...] = ()
+        all_but: tuple[str, ...] = ()
+        others: Literal["drop", "route"] = "drop"
+
+        @model_validator(mode="after")
+        def _one_of_them(self) -> Any:
+            if bool(self.keep) == bool(self.all_but):
+                raise ValueError("give keep or all_but, one of them")
+            return self
+
+    def judge(self, batch: Batch, params: Any) -> Outcomes:
+        if batch.language is None:
+            return not_evaluable(batch.n)
+        out = Outcome.ROUTE if params.others == "route" else Outcome.DROP
+        kept = batch.language.is_in([*params.keep, *params.all_but]).to_numpy()
+        kept = ~kept if params.all_but else kept
+        return np.where(kept, Outcome.KEEP, out).astype(np.uint8)
+
+
+KINDS: dict[str, StepKind] = {
+    "detect-language": DetectLanguage(),
+    "keep-language": KeepLanguage(),
+}

@@ -1,0 +1,181 @@
+"""Filters of ours and what a user would write instead, in one process, turn by turn.
+
+Run as a module it prints, for each part of the rows and each approach, its seconds: of the clock
+and of the processor (all threads of the process).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import polars as pl
+
+from laion_probe.counts import ALL
+from laion_probe.filtering import FilterPlan, filter_rows
+from laion_probe.language import make_detector
+from laion_probe.recipes import Recipe, load_recipe
+from laion_probe.scan import CountWork, Plan, UnitScan, count_rows
+from laion_probe.shards import list_shards, list_units, read_unit
+from laion_probe.steps import STEPS, Batch, Outcome
+from tools.bench import bare
+
+#: Captions of a turn, and of one by langdetect.
+TURN_ROWS = 10_000
+LANGDETECT_ROWS = 100
+#: How often the file is gone through where no detector makes that slow.
+PASSES = 4
+
+_COLUMNS = ("url", "text", "width", "height", "similarity", "nsfw")
+
+
+@dataclass(frozen=True)
+class Approach:
+    """``work`` is timed on what ``prepare`` made of a part; it says how many rows were kept."""
+
+    name: str
+    work: Callable[[Any], int]
+    prepare: Callable[[Any], Any] = lambda part: part
+
+
+@dataclass
+class Times:
+    """A value a turn."""
+
+    rows: list[int] = field(default_factory=list)
+    wall_s: list[float] = field(default_factory=list)
+    cpu_s: list[float] = field(default_factory=list)
+    kept: list[int] = field(default_factory=list)
+
+
+def take_turns(
+    approaches: Sequence[Approach], parts: Sequence[Any], n_rows: Callable[[Any], int] = len
+) -> dict[str, Times]:
+    """Every approach on every part; who begins moves on by one each time."""
+    times = {a.name: Times() for a in approaches}
+    for turn, part in enumerate(parts):
+        at = turn % len(approaches)
+        for a in (*approaches[at:], *approaches[:at]):
+            given = a.prepare(part)
+            wall, cpu = time.perf_counter(), time.process_time()
+            kept = a.work(given)
+            found = times[a.name]
+            found.cpu_s.append(time.process_time() - cpu)
+            found.wall_s.append(time.perf_counter() - wall)
+            found.rows.append(n_rows(part))
+            found.kept.append(kept)
+    return times
+
+
+def native(name: str) -> Approach:
+    """A detector alone, in a Python loop that keeps the codes."""
+    detect = bare.DETECTORS[name]()
+    return Approach(
+        f"{name}, alone",
+        lambda texts: detect(texts).count("en"),
+        lambda rows: rows["text"].to_list(),
+    )
+
+
+def language_step(name: str) -> Approach:
+    """Our two steps with the same detector."""
+    make_detector(name)
+    detect, keep = STEPS["detect-language"], STEPS["keep-language"]
+    detect_params = detect.Params.model_validate({"detector": name})
+    keep_params = keep.Params.model_validate({"keep": ["en"]})
+
+    def work(rows: pl.DataFrame) -> int:
+        batch = Batch(rows)
+        detect.judge(batch, detect_params)
+        return int((keep.judge(batch, keep_params) == Outcome.KEEP).sum())
+
+    return Approach(f"{name}, our step", work)
+
+
+def counted(name: str, recipe: Recipe, sets: Literal["keep", "skip"] = "skip") -> Approach:
+    """Judge and count, of rows in memory."""
+    plan = Plan(recipe, sets=sets)
+    return Approach(name, lambda rows: _kept(count_rows("unit", rows, plan)))
+
+
+def accounted(name: str, recipe: Recipe) -> Approach:
+    """What `laion-probe filters` does with a unit: rewrites are also left out, and judged again."""
+    plan = FilterPlan((recipe,), groups=("script", "length"))
+    return Approach(name, lambda rows: filter_rows("unit", rows, plan).n)
+
+
+def _kept(scan: UnitScan) -> int:
+    return sum(n for group, _, hits, _, n in scan.counts.cells if group == ALL and not hits)
+
+
+def by_pandas(name: str, filter_of: Callable[[Any], Callable[[Any], Any]]) -> Approach:
+    """DataComp's basic filter with pandas."""
+    kept = filter_of(bare.fasttext_model())
+    return Approach(
+        name,
+        lambda df: int(kept(df).sum()),
+        lambda rows: rows.select("text", "width", "height").to_pandas(),
+    )
+
+
+def detectors(path: str, group: str) -> dict[str, Times]:
+    """On one row group: each detector alone, as our step, and what rests on the same detector."""
+    rows = read_unit(list_units(list_shards([path]))[int(group)], _COLUMNS)
+    parts = list(rows.iter_slices(TURN_ROWS))
+    laion = load_recipe("laion5b-en")
+    out = take_turns([native("cld2"), language_step("cld2")], parts)
+    out |= take_turns(
+        [
+            native("cld3-5-2000"),
+            language_step("cld3-5-2000"),
+            counted("laion5b-en", laion),
+            counted("laion5b-en, sets kept", laion, "keep"),
+        ],
+        parts,
+    )
+    out |= take_turns(
+        [
+            native("fasttext"),
+            language_step("fasttext"),
+            counted("datacomp-basic", load_recipe("datacomp-basic")),
+            by_pandas("datacomp-basic by pandas, row by row", bare.datacomp_by_row),
+            by_pandas("datacomp-basic by pandas, by column", bare.datacomp_by_column),
+        ],
+        parts,
+    )
+    rule = Approach(
+        "laion5b-en with langdetect", bare.laion5b_en_by_langdetect(), pl.DataFrame.to_dicts
+    )
+    out |= take_turns([rule], [part.head(LANGDETECT_ROWS) for part in parts])
+    return out | take_turns([accounted("laion5b-en, with all that is counted", laion)], parts[:3])
+
+
+def rules(path: str, recipe: str) -> dict[str, Times]:
+    """A recipe without a detector, on whole row groups: in memory, and read from the file."""
+    plan = Plan(load_recipe(recipe))
+    work = CountWork(plan)
+    units = list_units(list_shards([path]))
+    memory = Approach(
+        "rules without a detector",
+        lambda rows: _kept(count_rows("unit", rows, plan)),
+        lambda unit: read_unit(unit, plan.columns(unit)),
+    )
+    file = Approach("rules without a detector, from parquet", lambda unit: _kept(work(unit)))
+    return take_turns([memory, file], units * PASSES, lambda unit: unit.n_rows)
+
+
+def same_rule(path: str, recipe: str) -> dict[str, Times]:
+    """The rule that is given to the peers, on the file that they read."""
+    parts = [read_unit(unit, _COLUMNS) for unit in list_units(list_shards([path]))]
+    return take_turns([counted("laion-probe, the same rule", load_recipe(recipe))], parts)
+
+
+TASKS = {"detectors": detectors, "rules": rules, "same-rule": same_rule}
+
+if __name__ == "__main__":
+    found = TASKS[sys.argv[1]](*sys.argv[2:])
+    print(json.dumps({name: asdict(times) for name, times in found.items()}))

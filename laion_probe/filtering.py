@@ -103,7 +103,8 @@ def agreement_of(first: str, second: str, group: str) -> str:
 class Found(NamedTuple):
     """An example: what of, its place in the random order, the caption, and what was made of it."""
 
-    cell: str  # "removed|recipe|step", "rewritten|…", "emptied|…", "kept|recipe|other", pair_of()
+    cell: str  # "removed|recipe|step", "rewritten|…", "emptied|…", "kept|recipe|other", or
+    # what `pair_of` gives and "|code>code"
     draw: float
     text: str
     rewritten: str | None
@@ -381,9 +382,11 @@ def _audit(start: Batch, table: pl.DataFrame, plan: FilterPlan) -> tuple[list[Ce
                 counted = levels.select(name).with_columns(same).group_by("same", name).len("n")
                 agree = agreement_of(first, second, name)
                 cells += [(agree, level, hit, 0, n) for hit, level, n in counted.iter_rows()]
-            for row in _lowest(order, (same == 0).to_numpy(), plan.examples):
-                note = f"{first}: {said[first][row]}; {second}: {said[second][row]}"
-                found.append(Found(pair, float(order[row]), part.text[row], None, note))
+            for cell in both.filter(same == 0).unique():
+                for row in _lowest(order, (both == cell).to_numpy(), plan.examples):
+                    found.append(
+                        Found(f"{pair}|{cell}", float(order[row]), part.text[row], None, "")
+                    )
     return cells, found
 
 

@@ -53,6 +53,7 @@ def group_list() -> Iterator[str]:
         "language:DETECTOR": "language of the caption as given, by a detector of your choice",
         "words:WORDS": "captions that name something",
         "terms:FILE.toml": "your own list of terms",
+        "domain": "the registered domains most frequent in the first row groups, and all others",
         "domain:A.COM,B.ORG": "these registered domains, and all others",
     }
     titles = {name: GROUPS[name].title for name in GROUPS} | more

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from tools.bench import data, measure, peers
+from tools.bench import bare, captions, data, filters, measure, peers
 from tools.bench.figures import Figures, judge
 from tools.bench.plan import Approach, Files
 from tools.bench.report import lines_of
+from tools.bench.turns import by_pandas, counted, language_step, native, take_turns
 
 ROWS, GROUP = 6_000, 2_000
 
@@ -132,7 +134,7 @@ def test_the_page_shows_missed_bars_and_failures(tmp_path, corpus):
 
     code = main(
         ["--rows", "100000", "--runs", "1", "--skip-20m", "--skip-peers", "--out", str(tmp_path),
-         "--only", "scan, one process"]
+         "--only", "scan", "--approach", "scan, one process"]
     )  # fmt: skip
     facts = json.loads((tmp_path / "benchmarks.json").read_text())
     page = (tmp_path / "benchmarks.md").read_text()
@@ -142,3 +144,101 @@ def test_the_page_shows_missed_bars_and_failures(tmp_path, corpus):
     assert str(tmp_path) not in page + json.dumps(facts)
     facts["failed"] = {"DuckDB, main": "exit code 1"}
     assert "**Could not be measured: DuckDB, main**: exit code 1" in "\n".join(lines_of(facts))
+
+
+@pytest.fixture(scope="module")
+def distinct(corpus) -> pl.Series:
+    if not data.SAMPLE.is_file():
+        pytest.skip("the real sample of LAION-400M is not there")
+    return captions.distinct_captions(corpus, ROWS)
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory, corpus, distinct) -> pl.DataFrame:
+    from laion_probe.shards import list_shards, list_units, read_unit
+
+    path = tmp_path_factory.mktemp("captions") / "a.parquet"
+    captions.write_captions(path, corpus, [distinct], 3_000)
+    units = list_units(list_shards([str(path)]))
+    assert [unit.n_rows for unit in units] == [3_000, 3_000]
+    return pl.concat(read_unit(unit) for unit in units)
+
+
+def test_captions_are_distinct_and_distributed_as_in_the_sample(corpus, distinct):
+    assert len(distinct) == distinct.n_unique() == ROWS
+    off = captions.off_by(distinct, corpus)
+    assert set(off) == {"length", "script", "signs"} and max(off.values()) <= captions.MOST_OFF
+    assert captions.off_by(distinct.str.slice(0, 20), corpus)["length"] > 0.5
+    assert distinct.equals(captions.distinct_captions(corpus, ROWS))
+    assert not set(distinct) <= set(corpus.texts)
+
+
+def test_too_many_captions_are_an_error(corpus, distinct, monkeypatch):
+    monkeypatch.setattr(captions, "_MOST_DRAWS", 1)
+    monkeypatch.setattr(captions, "_DRAWN", 10_000)
+    with pytest.raises(ValueError, match="of 20000 captions after 1 draws"):
+        captions.distinct_captions(corpus, 20_000)
+
+
+def test_ours_keeps_what_others_keep(rows):
+    from laion_probe.recipes import load_recipe
+
+    model = bare.fasttext_model()
+    assert model.predict("a photograph of a doctor")[0] == ("__label__en",)
+    times = take_turns(
+        [
+            *(make(name) for name in bare.DETECTORS for make in (native, language_step)),
+            counted("datacomp-basic", load_recipe("datacomp-basic")),
+            by_pandas("datacomp-basic by pandas, row by row", bare.datacomp_by_row),
+            by_pandas("datacomp-basic by pandas, by column", bare.datacomp_by_column),
+            counted("laion5b-en", load_recipe("laion5b-en")),
+            counted("laion5b-en, sets kept", load_recipe("laion5b-en"), "keep"),
+        ],
+        [rows.head(2_000), rows.tail(2_000)],
+    )
+    found = filters.Found()
+    found.take({name: asdict(t) for name, t in times.items()})
+    assert found.differ == [] and len(found.kept) == len(times)
+    assert all(0 < kept[0] < 4_000 for kept in found.kept.values())
+    found.kept["datacomp-basic"][0] += 1
+    assert len(found.differ) == 2
+
+
+def test_langdetect_s_rule_is_laion_s(rows):
+    few = rows.head(60)
+    by_langdetect = bare.laion5b_en_by_langdetect()(few.to_dicts())
+    english = bare.laion5b_en_by_langdetect()(
+        [{**row, "text": "a photograph of a doctor in a hospital"} for row in few.to_dicts()]
+    )
+    fits = few.filter(pl.col("similarity") >= 0.28).height
+    assert 0 < by_langdetect < english == fits
+
+
+def test_a_round_s_ratio_is_the_median_of_its_turns():
+    found = filters.Found()
+    for slow in (1.0, 100.0, 1.0):  # a turn that something else disturbed
+        turns = {"rows": [10, 10, 10], "cpu_s": [1.0, 1.0, 1.0], "kept": [1, 1, 1]}
+        found.take(
+            {
+                "cld2, our step": {**turns, "wall_s": [1.0, slow, 1.0]},
+                "cld2, alone": {**turns, "wall_s": [0.9, 0.9, 0.9]},
+            }
+        )
+    found.peaks = {240_000: [100.0, 100.0], 2_000_000: [105.0, 150.0]}
+    bars = {bar["name"]: bar for bar in filters._bars(found)}
+    step = bars["cld2, our step, to cld2, alone"]
+    assert step["met"] and step["value"] == step["spread"][0] == pytest.approx(0.9)
+    growth = bars["growth of peak memory from 240,000 to 2,000,000 rows"]
+    assert growth["value"] == pytest.approx(27.5) and not growth["met"]
+    assert not bars["rules without a detector"]["met"]
+
+
+def test_without_the_sample_the_filters_are_skipped_with_a_reason(tmp_path, monkeypatch):
+    from tools.bench.__main__ import main
+
+    monkeypatch.setattr(data, "SAMPLE", tmp_path / "none.parquet")
+    (tmp_path / "benchmarks.json").write_text("{}")
+    assert main(["--only", "filters", "--skip-peers", "--out", str(tmp_path)]) == 0
+    page = (tmp_path / "benchmarks.md").read_text()
+    assert "Not measured: the real sample none.parquet is not there." in page
+    assert "## Scans" not in page

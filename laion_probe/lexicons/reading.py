@@ -76,7 +76,6 @@ def known_lexicons() -> tuple[str, ...]:
     return _SHIPPED
 
 
-@functools.cache
 def load_lexicon(name_or_path: str) -> Lexicon:
     """A shipped list by name, or a user's own by the path of a ``.toml`` file.
 
@@ -99,6 +98,7 @@ def load_lexicon(name_or_path: str) -> Lexicon:
     return _parse(file.read_text(encoding="utf-8"), name_or_path)
 
 
+@functools.lru_cache(32)  # by what is in the file, which may change under its path
 def _parse(text: str, where: str) -> Lexicon:
     try:
         lexicon = Lexicon.model_validate(tomllib.loads(text))

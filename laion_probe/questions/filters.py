@@ -25,6 +25,7 @@ from laion_probe.filters_result import FiltersResult
 from laion_probe.groups import load_group
 from laion_probe.language import DETECTORS
 from laion_probe.questions.counted import Counted
+from laion_probe.questions.domains import DOMAIN, name_domains
 from laion_probe.questions.inputs import already_passed, cache_folder
 from laion_probe.questions.kept import KeptIds
 from laion_probe.questions.reading import random_order, rows_of
@@ -59,6 +60,7 @@ def filters(
     shards = list_shards(config.shards, config.columns)
     units = list_units(shards)
     order = random_order(units, config.seed)
+    config = config.model_copy(update={"by": name_domains(config.by, order)})
     chosen = order[: _planned(config, order)]
     sampled = len(chosen) < len(units)
     if sampled and config.write_kept:
@@ -125,7 +127,8 @@ def _check_names(config: FiltersConfig, recipes: Sequence[Recipe]) -> None:
         if len(set(names)) != len(names):
             raise ConfigError(f"a {kind} is named twice: {', '.join(names)}")
     for name in (*config.by, *(g for r in recipes for s in r.step for g in s.groups)):
-        load_group(name)
+        if name != DOMAIN:  # its levels are not known yet
+            load_group(name)
     for name in config.detectors:
         DETECTORS[name.removesuffix(RELIABLE)]
 

@@ -201,12 +201,15 @@ def _group(
     n_active = sum(bool(effects.alone[k].any()) for k in range(len(recipe.deciding)))
     values, note = None, ""
     if n_active > MAX_PLAYERS:
-        note = f"{n_active} steps remove rows; exact values are given for up to {MAX_PLAYERS}"
+        note = f"no Shapley values: {n_active} steps remove rows, and {MAX_PLAYERS} is the most"
     elif len(cells.levels):
         found = shapley_of_shares(recipe.deciding, table)
         values = found.values
         if len(found.undefined):
-            note = f"{len(found.undefined)} combinations of steps keep nothing: shares undefined"
+            note = (
+                f"no Shapley values: {len(found.undefined)} combinations of steps keep nothing, "
+                "and a share of nothing is undefined"
+            )
     hidden = {s.id for s in steps if not s.observable}
     replayed = [
         recipe.step[i].id

@@ -12,6 +12,7 @@ from laion_probe.counts import ALL
 from laion_probe.errors import ConfigError, ShardError, UnknownName
 from laion_probe.groups import load_group
 from laion_probe.questions.accounting import account
+from laion_probe.questions.domains import DOMAIN, name_domains
 from laion_probe.questions.inputs import cache_folder
 from laion_probe.questions.reading import Limits, Sample, random_order, rows_of
 from laion_probe.questions.shares import named_share, needs_all
@@ -55,11 +56,13 @@ def scan(config: ScanConfig, watch: Watch = lambda sample, n_units: None) -> Sca
     if len(set(config.by)) != len(config.by):
         raise ConfigError(f"a group is named twice: {', '.join(config.by)}")
     for name in config.by:
-        load_group(name)
+        if name != DOMAIN:  # its levels are not known yet
+            load_group(name)
     named_share(config.share, recipe, config.by)  # a wrong name is said before anything is read
     shards = list_shards(config.shards, config.columns)
     units = list_units(shards)
     order = random_order(units, config.seed)
+    config = config.model_copy(update={"by": name_domains(config.by, order)})
     plan = Plan(recipe, config.by, "skip")
     limits = Limits.of(config, order, lambda u: u.bytes_of(plan.columns(u)))
     share = named_share(config.share, recipe, config.by, sampling=limits.any)

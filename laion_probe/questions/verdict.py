@@ -14,6 +14,7 @@ from laion_probe.config import WHO_COMPUTES, FiltersConfig
 from laion_probe.counts import ALL
 from laion_probe.filtering import FilterPlan, Found, overlap_of, pair_of
 from laion_probe.filters_result import (
+    Detectors,
     Example,
     Examples,
     FiltersResult,
@@ -52,6 +53,7 @@ _PACKAGES = (
 )
 
 
+_CELLS_SHOWN = 4  # of each pair of detectors
 # That short captions are removed is no finding, nor that those are which name nobody.
 _ABOUT_FORM = ("length", "words")
 _ABSENT = (UNKNOWN, NONE_NAMED, "none", "no person named", "not found")
@@ -92,6 +94,7 @@ def verdict(a: Account) -> FiltersResult:
     reading = _reading(a, recipes[0].n)
     behind = a.already.name if a.already else config.already or "unknown"
     overlaps = tuple(_overlaps(a))
+    compared = detectors(config, plan, a.counted, recipes[0].n)
     return FiltersResult(
         finding=tuple(_finding(recipes, overlaps, a)),
         data_note=config.data_note or note_beside(a.shards),
@@ -102,8 +105,8 @@ def verdict(a: Account) -> FiltersResult:
         flag=config.flag,
         recipes=recipes,
         overlaps=overlaps,
-        detectors=detectors(config, plan, a.counted, recipes[0].n),
-        examples=tuple(_examples(a, recipes, overlaps)),
+        detectors=compared,
+        examples=tuple(_examples(a, recipes, overlaps, compared)),
         notes=tuple(dict.fromkeys(f"{s.name}: {n}" for s in a.shards for n in s.columns.notes)),
         cannot_say=tuple(_cannot_say(recipes, a)),
         failed_units=tuple(
@@ -183,7 +186,10 @@ def _overlaps(a: Account) -> Iterator[Overlap]:
 
 
 def _examples(
-    a: Account, recipes: Sequence[RecipeAccount], overlaps: Sequence[Overlap]
+    a: Account,
+    recipes: Sequence[RecipeAccount],
+    overlaps: Sequence[Overlap],
+    compared: Detectors | None,
 ) -> Iterator[Examples]:
     """In the order of recipes and steps; what has no row is left out."""
 
@@ -232,26 +238,19 @@ def _examples(
                     n_of=n,
                     rows=shown,
                 )
-    compared = a.plan.detectors
-    for k, first in enumerate(compared):
-        for second in compared[k + 1 :]:
-            if shown := rows(pair_of(first, second)):
-                cells = a.counted.cells(pair_of(first, second))
-                differ = [p for p, level in enumerate(cells.levels) if _differ(level)]
+    for pair in compared.pairs if compared else ():
+        differ = [cell for cell in pair.matrix if cell[0] != cell[1]]
+        for says, said, n in differ[:_CELLS_SHOWN]:
+            if shown := rows(f"{pair_of(pair.first, pair.second)}|{says}>{said}"):
                 yield Examples(
                     kind="disagree",
-                    recipe=first,
+                    recipe=pair.first,
                     step="",
-                    other=second,
-                    title=f"{first} and {second} name different languages",
-                    n_of=cells.total(np.isin(cells.level, differ)),
+                    other=pair.second,
+                    title=f"{pair.first} says {says}, {pair.second} says {said}",
+                    n_of=n,
                     rows=shown,
                 )
-
-
-def _differ(pair: str) -> bool:
-    first, _, second = pair.partition(">")
-    return first != second
 
 
 def _finding(
@@ -312,7 +311,8 @@ def _most_excluded(account: RecipeAccount) -> str:
         interval = ""
         if d is not None and d.low is not None and d.high is not None:
             interval = f" [{100 * d.low:.1f}, {100 * d.high:.1f}]"
-        parts.append(f"{name} “{shown.level}” by {100 * value:.1f} points{interval}")
+        short = name.partition(":")[0] if name.startswith("domain:") else name
+        parts.append(f"{short} “{shown.level}” by {100 * value:.1f} points{interval}")
     return f"Removed more often than the other rows: {'; '.join(parts)}."
 
 

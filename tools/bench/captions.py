@@ -17,8 +17,8 @@ from laion_probe.groups import load_group
 from laion_probe.steps import Batch
 from tools.bench.data import SCHEMA, SEED, Corpus, recombined, with_metadata
 
-#: What distributions are compared by: the groups of that name, and plain ASCII or not.
-COMPARED = ("length", "script", "ascii")
+#: What distributions are compared by: the groups of that name, and what `ftfy` may have to mend.
+COMPARED = ("length", "script", "signs")
 #: Most that a distribution may differ by, in total variation.
 MOST_OFF = 0.02
 
@@ -31,18 +31,24 @@ _FINE = 10  # characters
 def levels(texts: pl.Series) -> pl.DataFrame:
     """The levels of `COMPARED` of each caption, and its length in tens of characters."""
     batch = Batch(pl.DataFrame({"text": texts}))
-    plain = pl.select(
-        pl.when(texts.str.contains(r"\A[ -~]*\z")).then(pl.lit("plain")).otherwise(pl.lit("other"))
+    signs = pl.select(
+        pl.when(texts.str.contains(r"[^ -~]"))
+        .then(pl.lit("not ASCII"))
+        .when(texts.str.contains(r"&#?[0-9A-Za-z]+;"))
+        .then(pl.lit("entity"))
+        .when(texts.str.contains("&", literal=True))
+        .then(pl.lit("ampersand"))
+        .otherwise(pl.lit("plain"))
     ).to_series()
     tens = texts.str.len_chars() // _FINE
     columns = [load_group(name).levels(batch).alias(name) for name in ("length", "script")]
-    return pl.DataFrame([*columns, plain.alias("ascii"), tens.alias("tens")])
+    return pl.DataFrame([*columns, signs.alias("signs"), tens.alias("tens")])
 
 
 def distinct_captions(corpus: Corpus, n: int) -> pl.Series:
     """``n`` recombined captions, no two alike, in a random order: always the same.
 
-    Every kind (tens of characters, length, script, ASCII) gets its share of the sample's captions.
+    Every kind (tens of characters, length, script, signs) gets its share of the sample's captions.
     Raises `ValueError` where the sample's captions do not have so many in them.
     """
     kinds = ["tens", *COMPARED]
@@ -51,7 +57,7 @@ def distinct_captions(corpus: Corpus, n: int) -> pl.Series:
     fitting = pl.DataFrame({"TEXT": pl.Series([], dtype=pl.String)})
     for draw in range(_MOST_DRAWS):
         rng = np.random.default_rng((SEED, _OWN_SEED, draw))
-        texts = recombined(corpus, rng, _DRAWN, corpus.n // 5)
+        texts = recombined(corpus, rng, _DRAWN, corpus.n // 5).str.strip_chars(" ")
         drawn = pl.concat([fitting, texts.to_frame()]).unique(maintain_order=True)
         ranked = (
             pl.concat([drawn, levels(drawn["TEXT"])], how="horizontal")

@@ -252,14 +252,13 @@ def _said(found: Found, name: str, command: list[str], scratch: Path) -> dict[st
 
 
 def _data_facts(texts: Any, corpus: data.Corpus) -> dict[str, Any]:
-    plain = (levels(texts)["ascii"] == "plain").mean()
     return {
         "distinct": texts.n_unique(),
         "sample_rows": corpus.n,
         "off_by": {k: round(v, 5) for k, v in off_by(texts, corpus).items()},
         "mean_characters": round(texts.str.len_chars().mean(), 1),
         "sample_mean_characters": round(corpus.texts.str.len_chars().mean(), 1),
-        "ascii_share": round(plain, 4),
+        "signs": dict(levels(texts)["signs"].value_counts(normalize=True, sort=True).iter_rows()),
     }
 
 

@@ -94,22 +94,22 @@ def _rate_line(name: str, rates: dict[str, Sequence[int]]) -> str:
 
 def _method(facts: dict[str, Any]) -> list[str]:
     n, said = facts["rounds"], facts["data"]
+    signs = ", ".join(f"{share:.1%} {level}" for level, share in said["signs"].items())
     off = ", ".join(f"{100 * v:.2f} % by {k}" for k, v in said["off_by"].items())
     return [
-        f"**The data.** {said['distinct']:,} captions, no two alike, recombined by a seed from the "
+        f"**The data.** {said['distinct']:,} captions, no two alike, recombined by a seed from "
         f"{said['sample_rows']:,} of a public sample of LAION-400M and drawn until every kind "
-        "(tens of characters, length bucket, script, plain ASCII or not) had its share. Their "
-        f"distributions are off by {off} from the sample's (total variation; the buckets are those "
-        "of the groups `length` and `script`). A caption has "
+        "(tens of characters, length, script, signs) had its share. Their distributions are off by "
+        f"{off} from the sample's (total variation over the levels of the groups `length` and "
+        f"`script`, and over signs that `ftfy` may have to mend: {signs}). A caption has "
         f"{said['mean_characters']} characters on average ({said['sample_mean_characters']} in the "
-        f"sample); {said['ascii_share']:.1%} are plain ASCII. All captions of the sample are in "
-        "Latin script, so that other scripts are not measured here. Sizes, similarities and tags "
-        "are drawn as in the file above.",
+        "sample, whose few longest captions are rarer here). All of the sample is in Latin script: "
+        "other scripts are not measured here. Sizes, similarities and tags are drawn at random.",
         "",
         f"**The turns.** One process of one Python, models loaded beforehand. Each of the {n} "
-        f"rounds takes its own third of the captions: approaches with the same detector take turns "
-        f"every {facts['turn_rows']:,} captions and begin in another order each time, and a round's "
-        "ratio is the median of the ratios of its turns. *By processor time* is the same from the "
+        "rounds takes its own third of the captions: approaches with the same detector take turns "
+        f"every {facts['turn_rows']:,} captions and begin in another order each time, and a "
+        "round's ratio is the median of the ratios of its turns. *By processor time* is the same from the "
         "processor seconds of all threads of the process, which other work on the machine disturbs "
         "less. *Alone* is the detector in a bare Python loop that keeps the codes: "
         "`pycld2.detect`, `FindLanguage`, fastText's native `predict`, with the parameters of our "
@@ -127,8 +127,8 @@ def _method(facts: dict[str, Any]) -> list[str]:
         "ParquetReader, LanguageFilter (score above 0.5) and C4BadWordsFilter; Data-Juicer is its "
         "operators language_id_score_filter and flagged_words_filter on batches of 1,000 rows, "
         "without its data set, which would start processes and import torch. They run in an "
-        f"environment of their own on {facts['peer_rows']:,} captions, fed the same lid.176.ftz and "
-        "the same English words from where each keeps its downloads; nothing is fetched. "
+        f"environment of their own on {facts['peer_rows']:,} captions, fed the same lid.176.ftz "
+        "and the same English words from where each keeps its downloads; nothing is fetched. "
         "datatrove asks for the probabilities of all languages and keeps what our same rule "
         "keeps; Data-Juicer lower-cases captions and counts single words, so that it keeps others.",
         "",

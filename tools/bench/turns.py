@@ -35,11 +35,15 @@ _COLUMNS = ("url", "text", "width", "height", "similarity", "nsfw")
 
 @dataclass(frozen=True)
 class Approach:
-    """``work`` is timed on what ``prepare`` made of a part; it says how many rows were kept."""
+    """``work`` is timed on what ``prepare`` made of a part; it says how many rows were kept.
+
+    Of a part that is a table, only the first ``most`` rows are taken where that is given.
+    """
 
     name: str
     work: Callable[[Any], int]
     prepare: Callable[[Any], Any] = lambda part: part
+    most: int | None = None
 
 
 @dataclass
@@ -57,9 +61,10 @@ def take_turns(
 ) -> dict[str, Times]:
     """Every approach on every part; who begins moves on by one each time."""
     times = {a.name: Times() for a in approaches}
-    for turn, part in enumerate(parts):
+    for turn, whole in enumerate(parts):
         at = turn % len(approaches)
         for a in (*approaches[at:], *approaches[:at]):
+            part = whole if a.most is None else whole.head(a.most)
             given = a.prepare(part)
             wall, cpu = time.perf_counter(), time.process_time()
             kept = a.work(given)
@@ -127,6 +132,12 @@ def detectors(path: str, group: str) -> dict[str, Times]:
     rows = read_unit(list_units(list_shards([path]))[int(group)], _COLUMNS)
     parts = list(rows.iter_slices(TURN_ROWS))
     laion = load_recipe("laion5b-en")
+    by_langdetect = Approach(
+        "laion5b-en with langdetect",
+        bare.laion5b_en_by_langdetect(),
+        pl.DataFrame.to_dicts,
+        LANGDETECT_ROWS,
+    )
     out = take_turns([native("cld2"), language_step("cld2")], parts)
     out |= take_turns(
         [
@@ -134,6 +145,7 @@ def detectors(path: str, group: str) -> dict[str, Times]:
             language_step("cld3-5-2000"),
             counted("laion5b-en", laion),
             counted("laion5b-en, sets kept", laion, "keep"),
+            by_langdetect,
         ],
         parts,
     )
@@ -147,10 +159,6 @@ def detectors(path: str, group: str) -> dict[str, Times]:
         ],
         parts,
     )
-    rule = Approach(
-        "laion5b-en with langdetect", bare.laion5b_en_by_langdetect(), pl.DataFrame.to_dicts
-    )
-    out |= take_turns([rule], [part.head(LANGDETECT_ROWS) for part in parts])
     return out | take_turns([accounted("laion5b-en, with all that is counted", laion)], parts[:3])
 
 

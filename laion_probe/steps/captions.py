@@ -79,21 +79,27 @@ class WordCount:
         max_words: int | None = Field(None, gt=0)
 
     def judge(self, batch: Batch, params: Any) -> Outcomes:
-        n = batch.measured("words", _n_words)
-        out = n < (params.min_words or 0)
-        return drop(out if params.max_words is None else out | (n > params.max_words))
+        out = pl.repeat(False, batch.n, dtype=pl.Boolean, eager=True)
+        if params.min_words is not None:
+            out = out | ~_at_least(batch.text, params.min_words)
+        if params.max_words is not None:
+            out = out | _at_least(batch.text, params.max_words + 1)
+        return drop(out)
 
 
-def _n_words(texts: pl.Series) -> pl.Series:
-    """``len(text.split())`` of each."""
-    # where the only white space is the single space between words, there is one word more than
-    # spaces; what else there is (few) is split
-    n = texts.str.count_matches(" ", literal=True) + 1
-    odd = texts.str.contains(rf"^ | $|  |^$|[{WHITE_SPACE.replace(' ', '')}]")
-    if not odd.any():
-        return n
-    exact = [len(t.split()) for t in texts.filter(odd)]
-    return n.scatter(odd.arg_true(), pl.Series(exact, dtype=pl.UInt32))
+# In a longer pattern the repetition may not compile.
+_LONG_PATTERN = 64
+
+
+def _at_least(texts: pl.Series, n: int) -> pl.Series:
+    """Whether ``len(text.split()) >= n``; words are not counted further than that."""
+    if n <= _LONG_PATTERN:
+        word, space = f"[^{WHITE_SPACE}]", f"[{WHITE_SPACE}]"
+        return texts.str.contains(f"(?:{word}+{space}+){{{n - 1}}}{word}")
+    # n words and the space between them have so many bytes
+    long = texts.str.len_bytes() >= 2 * n - 1
+    many = pl.Series([len(t.split()) >= n for t in texts.filter(long)], dtype=pl.Boolean)
+    return long.scatter(long.arg_true(), many)
 
 
 KINDS: dict[str, StepKind] = {

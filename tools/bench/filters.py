@@ -21,8 +21,10 @@ ROWS = 240_000
 ROUNDS = 3
 #: What datatrove and Data-Juicer read.
 PEER_ROWS = 40_000
-#: How often the large file of the memory runs repeats the captions.
+#: How often the large file of the memory runs repeats the captions, and their row groups: small, so
+#: that the smaller file has enough of them for the allocator to have settled.
 REPEATED = 9
+MEMORY_GROUP_ROWS = 20_000
 
 #: A recipe that needs no detector.
 RULES = """\
@@ -175,22 +177,25 @@ def run_filters(scratch: Path, peers: Path | None, rows: int, say: Callable[[str
     say("filters: drawing the captions")
     texts = distinct_captions(corpus, rows)
     n = len(texts)
-    file, large, few = (scratch / f"captions-{k}.parquet" for k in ("all", "large", "few"))
+    names = ("thirds", "few", "once", "repeated")
+    file, few, once, large = files = [scratch / f"captions-{k}.parquet" for k in names]
     write_captions(file, corpus, [texts], -(-n // ROUNDS))
-    write_captions(large, corpus, [texts] * REPEATED, -(-n // ROUNDS))
+    write_captions(once, corpus, [texts], MEMORY_GROUP_ROWS)
+    write_captions(large, corpus, [texts] * REPEATED, MEMORY_GROUP_ROWS)
     write_captions(few, corpus, [texts.head(PEER_ROWS)], TURN_ROWS)
     for name, text in (("rules", RULES), ("same-rule", SAME_RULE)):
         (scratch / f"{name}.toml").write_text(text, encoding="utf-8")
     found = Found()
     for number in range(ROUNDS):
         say(f"filters: round {number + 1} of {ROUNDS}, {time.monotonic() - started:.0f} s so far")
-        _round(found, scratch, peers, number, (file, large, few))
+        _round(found, scratch, peers, number, files)
     return {
         "rows": n,
         "rounds": ROUNDS,
         "seconds": round(time.monotonic() - started),
         "turn_rows": TURN_ROWS,
         "langdetect_rows": LANGDETECT_ROWS,
+        "memory_group_rows": MEMORY_GROUP_ROWS,
         "peer_rows": min(PEER_ROWS, n),
         "data": _data_facts(texts, corpus),
         "rates": {name: _rates(found, name) for name in found.wall},
@@ -205,7 +210,7 @@ def run_filters(scratch: Path, peers: Path | None, rows: int, say: Callable[[str
 def _round(
     found: Found, scratch: Path, peers: Path | None, number: int, files: Sequence[Path]
 ) -> None:
-    file, large, few = (str(f) for f in files)
+    file, few, *memory = (str(f) for f in files)
     rules, same = str(scratch / "rules.toml"), str(scratch / "same-rule.toml")
     for task in (
         ("detectors", file, str(number)),
@@ -223,7 +228,7 @@ def _round(
             found.wall.setdefault(name, []).append([said["rows"] / said["call_s"]])
             found.cpu.setdefault(name, []).append([said["rows"] / said["cpu_s"]])
             found.kept.setdefault(name, []).append(said["kept"])
-    for path in (file, large):
+    for path in memory:
         cache = scratch / "cache"
         shutil.rmtree(cache, ignore_errors=True)
         command = measure.our_command("filters", path, rules, str(cache))

@@ -109,9 +109,9 @@ def _method(facts: dict[str, Any]) -> list[str]:
         f"**The turns.** One process of one Python, models loaded beforehand. Each of the {n} "
         "rounds takes its own third of the captions: approaches with the same detector take turns "
         f"every {facts['turn_rows']:,} captions and begin in another order each time, and a "
-        "round's ratio is the median of the ratios of its turns. *By processor time* is the same from the "
-        "processor seconds of all threads of the process, which other work on the machine disturbs "
-        "less. *Alone* is the detector in a bare Python loop that keeps the codes: "
+        "round's ratio is the median of the ratios of its turns. *By processor time* is the same "
+        "from the processor seconds of all threads of the process, which other work on the machine "
+        "disturbs less. *Alone* is the detector in a bare Python loop that keeps the codes: "
         "`pycld2.detect`, `FindLanguage`, fastText's native `predict`, with the parameters of our "
         "step. *Our step* is detect-language and keep-language. Recipes are judged step by step on "
         "every row and counted, of rows in memory; *from parquet* reads them too. *With all that "
@@ -143,7 +143,7 @@ def _memory(facts: dict[str, Any]) -> list[str]:
     return [
         "**Memory.** Highest resident memory of the question behind `laion-probe filters` in one "
         "process, rules without a detector, by script and length, row groups of "
-        f"{-(-facts['rows'] // facts['rounds']):,} rows (the larger file repeats the captions): "
+        f"{facts['memory_group_rows']:,} rows (the larger file repeats the captions): "
         f"{'; '.join(peaks) or 'not measured'}.",
         "",
     ]

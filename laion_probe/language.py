@@ -117,8 +117,15 @@ def _cld3(min_bytes: int, max_bytes: int) -> Callable[[], Detector]:
         ).FindLanguage
 
         def detect(texts: Sequence[str]) -> Guesses:
-            found = [find(text) for text in map(_encodable, texts)]
-            return Guesses([f.language for f in found], [f.is_reliable for f in found])
+            codes, reliable = [], []
+            for text in texts:
+                try:
+                    found = find(text)
+                except TypeError:  # a lone surrogate
+                    found = find(_encodable(text))
+                codes.append(found.language)
+                reliable.append(found.is_reliable)
+            return Guesses(codes, reliable)
 
         return detect
 
@@ -137,9 +144,13 @@ def _fasttext() -> Detector:
 
     def detect(texts: Sequence[str]) -> Guesses:
         codes, reliable = [], []
-        for text in map(_encodable, texts):
+        for text in texts:
             # without its final newline the last word is lost, and one-word captions with it
-            found = predict(text.replace("\n", " ") + "\n", 1, 0.0, "strict")
+            line = text.replace("\n", " ") + "\n"
+            try:
+                found = predict(line, 1, 0.0, "strict")
+            except TypeError:  # a lone surrogate
+                found = predict(_encodable(line), 1, 0.0, "strict")
             if found:
                 probability, label = found[0]
                 codes.append(label[9:])  # after "__label__"
@@ -176,11 +187,7 @@ def _langdetect() -> Detector:
 
 def _encodable(text: str) -> str:
     """With "?" for lone surrogates, which native code cannot take."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "replace").decode("utf-8")
-    return text
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 DETECTORS.add(

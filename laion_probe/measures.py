@@ -17,8 +17,11 @@ __all__ = ["WHITE_SPACE", "clean_text", "clean_texts", "domain", "row_key", "row
 #: What Python's ``str.strip`` strips; polars' own idea of white space is a little smaller.
 WHITE_SPACE = "".join(c for c in map(chr, range(0x3001)) if c.isspace())
 
-# ftfy leaves such text as it is (tested against ftfy itself); most English captions are such.
-_PLAIN = regex.compile(r"[ -%'-~]*")
+# ftfy leaves such text as it is (tested against ftfy itself), unless it has an entity; most English
+# captions are such.
+_PLAIN, _ENTITY = r"\A[ -~]*\z", r"&#?[0-9A-Za-z]{1,24};"
+_PLAIN_TEXT = regex.compile(r"[ -~]*")
+_ENTITY_IN = regex.compile(_ENTITY)
 _WORD = regex.compile(r"[\p{L}\p{N}\p{M}]+(?:['’][\p{L}\p{N}\p{M}]+)*")
 
 
@@ -31,7 +34,7 @@ def clean_text(text: str, *, printable_only: bool = False) -> str:
     >>> clean_text(" caf\u00c3\u00a9 &amp; bar\n")
     'café & bar'
     """
-    if _PLAIN.fullmatch(text):
+    if _PLAIN_TEXT.fullmatch(text) and not _ENTITY_IN.search(text):
         return text.strip()
     fixed = ftfy.fix_text(text.replace("\n", " ")).strip()
     if printable_only and not fixed.isprintable():
@@ -41,7 +44,7 @@ def clean_text(text: str, *, printable_only: bool = False) -> str:
 
 def clean_texts(texts: pl.Series, *, printable_only: bool = False) -> pl.Series:
     """`clean_text` of every caption (String, no nulls), plain ones without leaving polars."""
-    plain = texts.str.contains(r"\A[ -%'-~]*\z")
+    plain = texts.str.contains(_PLAIN) & ~texts.str.contains(_ENTITY)
     # in plain text the only white space is the space
     cleaned = texts.str.strip_chars(" ")
     if plain.all():

@@ -179,13 +179,14 @@ def judge_rows(batch: Batch, recipe: Recipe, sets: Literal["keep", "skip"]) -> J
     code = np.zeros(batch.n, dtype=np.uint64)
     keys: dict[int, pl.Series] = {}
     for i, step in enumerate(recipe.step):
-        outcome = step.implementation.judge(batch, step.parsed())
-        if step.role == "set":
-            if sets == "keep":
-                nothing = pl.Series([None] * batch.n, dtype=pl.Null)
-                keys[i] = nothing if batch.set_key is None else batch.set_key
-            if sets == "skip" or batch.set_key is None:
-                outcome = np.full(batch.n, Outcome.NOT_EVALUABLE, dtype=np.uint8)
+        skipped = step.role == "set" and sets == "skip"
+        if skipped:
+            outcome = np.full(batch.n, Outcome.NOT_EVALUABLE, dtype=np.uint8)
+        else:
+            outcome = step.implementation.judge(batch, step.parsed())
+        if step.role == "set" and not skipped:
+            nothing = pl.Series([None] * batch.n, dtype=pl.Null)
+            keys[i] = nothing if batch.set_key is None else batch.set_key
         if outcome.any():
             code |= outcome.astype(np.uint64) << np.uint64(_BITS * i)
     return Judged(code, keys)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from laion_probe.counts import Cell, UnitCounts
-from laion_probe.exclusion import Design, Exclusion
+from laion_probe.exclusion import Design, Exclusion, share_of_units
+from laion_probe.results import Estimate
 
 __all__ = ["Cells", "Counted"]
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
+_READ = "full count of the row groups that could be read"
 _Sums = dict[tuple[str, int, int], int]  # (level, hits, blind) -> rows
 
 
@@ -56,18 +58,18 @@ class Cells:
 class Counted:
     """All cells of a run, by group; ``design`` is what intervals are reckoned by.
 
-    In a full scan all units are summed up, and nothing has a sampling error.
+    In a full scan all units are summed up, and nothing has a sampling error. ``lost`` is how many
+    rows lie in units that could not be read, or a guess.
     """
 
     def __init__(self, n_units_population: int, level: float, *, sampled: bool) -> None:
         self.sampled = sampled
         self.design = Design(n_units_population if sampled else 1, level)
-        self.n_read = 0
+        self.lost = 0.0
         self._units: list[dict[str, _Sums]] = [] if sampled else [{}]
 
     def add(self, counts: UnitCounts) -> None:
         """The next unit."""
-        self.n_read += 1
         if self.sampled:
             self._units.append({})
         self.add_cells(counts.cells)
@@ -78,6 +80,22 @@ class Counted:
         for group, level, hits, blind, n in cells:
             sums, key = groups.setdefault(group, {}), (level, hits, blind)
             sums[key] = sums.get(key, 0) + n
+
+    def share(self, hits: Ints, n: Ints) -> Estimate:
+        """The share of ``hits`` among ``n`` rows, (u,) each; lost rows enter as bounds."""
+        found = share_of_units(hits, n, self.design)
+        if self.sampled or not self.lost or found.value is None:
+            return found
+        k, of = int(hits.sum()), int(n.sum()) + self.lost
+        ends = {"low": k / of, "high": (k + self.lost) / of}
+        return found.model_copy(update=ends | {"method": f"{_READ}, bounds for those that failed"})
+
+    def compare(self, how: Callable[[Exclusion, Design], Estimate], counts: Exclusion) -> Estimate:
+        """A difference or ratio of risks of removal."""
+        found = how(counts, self.design)
+        if self.sampled or not self.lost or found.value is None:
+            return found
+        return found.model_copy(update={"method": f"{_READ}; those that failed are not in it"})
 
     def cells(self, group: str) -> Cells:
         """The cells of one group, in a fixed order."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from laion_probe.attribution import MAX_PLAYERS, PatternCounts, pattern_effects, shapley_of_shares
 from laion_probe.counts import ALL
-from laion_probe.exclusion import odds_ratio, risk_difference, risk_ratio, share_of_units
+from laion_probe.exclusion import odds_ratio, risk_difference, risk_ratio
 from laion_probe.filtering import REWRITE_BITS, outcomes_of, patterns_of, rewrite_of
 from laion_probe.filters_result import (
     Attributed,
@@ -86,7 +86,7 @@ def recipe_account(
 
 
 def _share(cells: Cells, hit: Bools, base: Bools, counted: Counted) -> Estimate:
-    return share_of_units(cells.by_unit(hit & base), cells.by_unit(base), counted.design)
+    return counted.share(cells.by_unit(hit & base), cells.by_unit(base))
 
 
 def _alive(cells: Cells, recipe: Recipe, before: int) -> Bools:
@@ -230,7 +230,7 @@ def _group(
             hit, blind, step = _bit(cells.hits, i), _bit(cells.blind, i), recipe.step[i].id
             judged = None
             if not account.too_small and step not in hidden and cells.total(~blind):
-                judged = risk_difference(cells.exclusion(mine, hit), counted.design)
+                judged = counted.compare(risk_difference, cells.exclusion(mine, hit))
             removals.append(
                 StepRemoval(
                     step=step,
@@ -268,7 +268,7 @@ def _level(
     n = cells.total(mine)
     few = n < rules.min_count
     counts = cells.exclusion(mine, removed)
-    difference = None if few else risk_difference(counts, counted.design)
+    difference = None if few else counted.compare(risk_difference, counts)
     return LevelAccount(
         level=level,
         n=n,
@@ -278,8 +278,8 @@ def _level(
         share_after=_share(cells, mine, ~removed, counted),
         kept=None if few else _share(cells, ~removed, mine, counted),
         difference=difference,
-        ratio=None if few else risk_ratio(counts, counted.design),
-        odds_ratio=None if few else odds_ratio(counts, counted.design),
+        ratio=None if few else counted.compare(risk_ratio, counts),
+        odds_ratio=None if few else counted.compare(odds_ratio, counts),
         flagged=difference is not None and _flagged(difference, rules.flag),
         steps=(),
         shapley=(),

@@ -361,7 +361,7 @@ def _cannot_say(recipes: Sequence[RecipeAccount], a: Account) -> Iterator[str]:
     if a.failures:
         yield (
             f"Whether the {len(a.failures)} row groups that could not be read are like the others; "
-            "they are in none of the numbers."
+            "they are in the kept shares' bounds, and in no other number."
         )
 
 

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from importlib import metadata
 from typing import Any
 
+from laion_probe import __version__
 from tools.bench.data import GROUP_ROWS, Corpus
 from tools.bench.figures import MIB, Bar, Figures, spread
 from tools.bench.filters_report import filter_lines, where
@@ -58,6 +59,8 @@ def machine() -> dict[str, Any]:
 
 
 def version_of(name: str) -> str:
+    if name == "laion-probe":
+        return __version__  # an editable installation may be of another one
     """Of a package in this environment."""
     try:
         return metadata.version(name)

@@ -146,7 +146,7 @@ class FiltersConfig(DataConfig):
     """The options of ``laion-probe filters``; every field may also stand in a TOML file."""
 
     recipe: tuple[str, ...] = Field(
-        (), description="recipes to replay side by side: names, or TOML files"
+        (), description="recipes to replay side by side, one at least: names, or TOML files"
     )
     by: tuple[str, ...] = Field(
         (

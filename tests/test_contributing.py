@@ -11,11 +11,12 @@ from conftest import ROOT
 from shardmaker import frame, write
 
 from laion_probe.attributes import load_attribute
+from laion_probe.groups import GROUPS, load_group
 from laion_probe.language import DETECTORS, make_detector
 from laion_probe.recipes import load_recipe
 from laion_probe.scan import judge_unit
 from laion_probe.shards import list_shards, list_units
-from laion_probe.steps import STEPS, Outcome
+from laion_probe.steps import STEPS, Batch, Outcome
 
 PAGES = ROOT / "docs" / "contributing"
 
@@ -32,7 +33,7 @@ def unregistered():
     """Registries as they were, whatever a page adds."""
     from laion_probe.render import RENDERERS
 
-    registries = (STEPS, DETECTORS, RENDERERS)
+    registries = (STEPS, DETECTORS, GROUPS, RENDERERS)
     before = [dict(r._parts) for r in registries]
     yield
     for registry, parts in zip(registries, before, strict=True):
@@ -59,6 +60,19 @@ def test_add_a_detector() -> None:
     exec(block("add-a-detector.md", "python"), {})
     guesses = make_detector("ascii")(["plain", "médecin", " "])
     assert guesses.codes == ["en", "und", "und"]
+
+
+@pytest.mark.usefixtures("unregistered")
+def test_add_a_group(tmp_path: Path) -> None:
+    exec(block("add-a-group.md", "python"), {})
+    texts = ["two chairs", "2 chairs", "a table and a chair", "१ कुर्सी"]
+    rows = pl.DataFrame({"text": texts})
+    levels = load_group("digits").levels(Batch(rows))
+    assert levels.to_list() == ["none", "a digit", "none", "a digit"]
+    path = tmp_path / "mine.toml"
+    path.write_text(block("add-a-group.md", "toml"), encoding="utf-8")
+    levels = load_group(f"terms:{path}").levels(Batch(rows))
+    assert levels.to_list() == ["chair", "chair", "several", "none named"]
 
 
 def test_add_an_attribute(tmp_path: Path) -> None:

@@ -59,9 +59,9 @@ def machine() -> dict[str, Any]:
 
 
 def version_of(name: str) -> str:
+    """Of a package in this environment."""
     if name == "laion-probe":
         return __version__  # an editable installation may be of another one
-    """Of a package in this environment."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:

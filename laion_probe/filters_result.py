@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from laion_probe.results import Estimate, FailedUnit, InputRecord, StepEffect, Value
+from laion_probe.results import Document, Estimate, FailedUnit, InputRecord, StepEffect, Value
 from laion_probe.scan_result import Reading
 
 __all__ = [
@@ -241,7 +241,7 @@ class Detectors(Value):
     pairs: tuple[DetectorPair, ...]
 
 
-class FiltersResult(Value):
+class FiltersResult(Document):
     """Everything that one run of ``filters`` found; the report is drawn from it.
 
     ``min_count`` is the number of rows under which a level is called too small, ``flag`` the
@@ -268,12 +268,3 @@ class FiltersResult(Value):
     command: str
     config: dict[str, object]
     packages: dict[str, str]
-
-    def to_json(self) -> str:
-        """The bytes of ``result.json``: fixed key order, two spaces, a final newline."""
-        return self.model_dump_json(indent=2) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str) -> FiltersResult:
-        """Read back what `to_json` wrote."""
-        return cls.model_validate_json(text)

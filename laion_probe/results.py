@@ -8,7 +8,7 @@ bytes every time.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -19,6 +19,7 @@ __all__ = [
     "Composition",
     "ConceptResult",
     "DetectorAudit",
+    "Document",
     "Estimate",
     "FailedUnit",
     "Finding",
@@ -45,6 +46,19 @@ class Value(BaseModel):
     """A frozen value; unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
+
+
+class Document(Value):
+    """A value that is a run's ``result.json``."""
+
+    def to_json(self) -> str:
+        """The bytes of ``result.json``: fixed key order, two spaces, a final newline."""
+        return self.model_dump_json(indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read back what `to_json` wrote."""
+        return cls.model_validate_json(text)
 
 
 class Estimate(Value):
@@ -319,7 +333,7 @@ class Provenance(Value):
     packages: dict[str, str]
 
 
-class ProbeResult(Value):
+class ProbeResult(Document):
     """Everything that one run of ``probe`` found; the whole report is drawn from it.
 
     Example:
@@ -355,12 +369,3 @@ class ProbeResult(Value):
         """The stage of that id; KeyError where the run has none."""
         found: Mapping[str, Stage] = {s.id: s for s in self.stages}
         return found[stage_id]
-
-    def to_json(self) -> str:
-        """The bytes of ``result.json``: fixed key order, two spaces, a final newline."""
-        return self.model_dump_json(indent=2) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str) -> ProbeResult:
-        """Read back what `to_json` wrote."""
-        return cls.model_validate_json(text)

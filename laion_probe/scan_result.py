@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from laion_probe.results import Estimate, FailedUnit, InputRecord, StepEffect, Value
+from laion_probe.results import Document, Estimate, FailedUnit, InputRecord, StepEffect, Value
 
 __all__ = ["GroupCounts", "LevelCounts", "Look", "NamedShare", "Reading", "ScanResult"]
 
@@ -75,7 +75,7 @@ class GroupCounts(Value):
     levels: tuple[LevelCounts, ...]
 
 
-class ScanResult(Value):
+class ScanResult(Document):
     """Everything that one run of ``scan`` found; the report is drawn from it.
 
     ``survival`` aligns with ``steps``: the share of all rows that is left after each. No host, path
@@ -101,12 +101,3 @@ class ScanResult(Value):
     command: str
     config: dict[str, object]
     packages: dict[str, str]
-
-    def to_json(self) -> str:
-        """The bytes of ``result.json``: fixed key order, two spaces, a final newline."""
-        return self.model_dump_json(indent=2) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str) -> ScanResult:
-        """Read back what `to_json` wrote."""
-        return cls.model_validate_json(text)

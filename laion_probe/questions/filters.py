@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from laion_probe.config import FiltersConfig
-from laion_probe.errors import ConfigError, ShardError
+from laion_probe.errors import ConfigError
 from laion_probe.filtering import (
     RELIABLE,
     FilterPlan,
@@ -29,7 +29,7 @@ from laion_probe.questions.domains import DOMAIN, name_domains
 from laion_probe.questions.inputs import already_passed, cache_folder
 from laion_probe.questions.kept import KeptIds
 from laion_probe.questions.reading import random_order, rows_of
-from laion_probe.questions.scanning import check_failed, run_options
+from laion_probe.questions.scanning import check_failed, kept_rows, run_options
 from laion_probe.questions.verdict import Account, verdict
 from laion_probe.recipes import Recipe, load_recipe
 from laion_probe.runners import Failure, run_in_order
@@ -182,11 +182,7 @@ def _decide(
     plan = run.plan
 
     def frames() -> Iterator[pl.DataFrame]:
-        for unit in ready:
-            found = kept.load(unit)
-            if found is None or found.rows is None:
-                raise ShardError(f"{unit.label}: what was kept of it has gone; run again")
-            yield found.rows
+        return kept_rows(ready, kept)
 
     frozen = []
     with contextlib.ExitStack() as stack:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol, TypeVar
 
 import polars as pl
 
@@ -34,7 +35,9 @@ from laion_probe.shards import Unit, list_shards, list_units
 from laion_probe.steps import Outcome
 from laion_probe.store import Partials
 
-__all__ = ["Watch", "run_options", "scan"]
+__all__ = ["Watch", "check_failed", "kept_rows", "run_options", "scan"]
+
+H = TypeVar("H", bound="_HasRows")
 
 #: Called after each unit with the sample so far and the number of all units.
 Watch = Callable[[Sample, int], None]
@@ -134,6 +137,20 @@ def check_failed(
         )
 
 
+class _HasRows(Protocol):
+    @property
+    def rows(self) -> pl.DataFrame | None: ...
+
+
+def kept_rows(units: Sequence[Unit], kept: Partials[H]) -> Iterator[pl.DataFrame]:
+    """What was kept of every row, unit by unit; a `ShardError` where it has gone."""
+    for unit in units:
+        found = kept.load(unit)
+        if found is None or found.rows is None:
+            raise ShardError(f"{unit.label}: what was kept of it has gone; run again")
+        yield found.rows
+
+
 def _known(units: Sequence[Unit]) -> bool:
     """Whether all files that can be opened say how many rows they hold."""
     return all(u.n_rows is not None for u in units if not u.shard.error)
@@ -159,11 +176,7 @@ def _decide_sets(
     ready = [u for u in units if u.id not in failed]
 
     def frames() -> Iterator[pl.DataFrame]:
-        for unit in ready:
-            found = kept.load(unit)
-            if found is None or found.rows is None:
-                raise ShardError(f"{unit.label}: what was kept of it has gone; run again")
-            yield found.rows
+        return kept_rows(ready, kept)
 
     tally = sample.tally
     n_rows = tally.n_rows

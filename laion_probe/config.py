@@ -62,8 +62,8 @@ class DataConfig(BaseModel):
     )
     already: str | None = Field(
         None,
-        description="recipe that the shards have already passed, or a public set's name; "
-        "default: guessed, and said",
+        description="recipe that the shards have already passed: its name or TOML file, or a "
+        "public set's name; default: guessed, and said",
     )
     data_note: str = Field(
         "", description="what readers must know of the data, shown at the top (say: simulated)"

@@ -1,15 +1,15 @@
 """Several recipes on the same rows: who is removed by which step, counted unit by unit.
 
-`filter_unit` judges a unit's rows by every recipe, each measure computed once for all of them, and
+`filter_rows` judges a unit's rows by every recipe, each measure computed once for all of them, and
 counts
 
 - patterns (which steps remove the row, which cannot judge it) by recipe and group,
 - which of the recipes keep the row, by group,
 - for every rewrite, a paired rerun of the recipe without it on the rows that it changes,
-- what several language detectors say of a random sample of the captions,
 
-and draws examples. All of it depends on the unit and the plan alone, and adds up. Counts carry
-their meaning in the name of their group, as the functions below make it: `patterns_of` ...
+and has examples and a comparison of detectors drawn (`laion_probe.drawing`). All of it depends on
+the unit and the plan alone, and adds up. Counts carry their meaning in the name of their group, as
+the functions below make it: `patterns_of` ...
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -27,27 +27,23 @@ from numpy.typing import NDArray
 
 from laion_probe import __version__
 from laion_probe.counts import ALL, Cell, UnitCounts
+from laion_probe.drawing import Compare, Draw, Found, compare_detectors, examples
 from laion_probe.groups import group_key, load_group
-from laion_probe.language import NO_LANGUAGE, guess_frame
 from laion_probe.recipes import Recipe
 from laion_probe.scan import Judged, judge_rows, needed_columns
 from laion_probe.shards import Unit, read_unit
 from laion_probe.steps import Batch, Outcome
-from laion_probe.store import fingerprint, frame_bytes
+from laion_probe.store import fingerprint, frame_bytes, read_frame, versions
 
 __all__ = [
-    "ENGLISH",
     "FilterPlan",
     "FilterWork",
-    "Found",
     "UnitFilter",
-    "agreement_of",
     "decode_filter",
     "encode_filter",
     "filter_rows",
     "outcomes_of",
     "overlap_of",
-    "pair_of",
     "patterns_of",
     "recount",
     "rewrite_of",
@@ -56,13 +52,7 @@ __all__ = [
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 
-#: Captions that each detector calls English: the level is the detector, hits is 1 where it does.
-ENGLISH = "english"
 _ROWS = "rows"
-#: Agreement is always counted by caption length.
-_LENGTH = "length"
-#: A detector whose own unreliable guesses count as no language; its name ends so.
-RELIABLE = ":reliable"
 _UID = re.compile(r"[0-9a-fA-F]{32}")
 
 
@@ -90,34 +80,14 @@ def rewrite_of(recipe: int, step: int, group: str) -> str:
 REWRITE_BITS = (1, 2, 4, 8)
 
 
-def pair_of(first: str, second: str) -> str:
-    """Captions by what two detectors say: the level is "code>code"."""
-    return f"pair|{first}|{second}"
-
-
-def agreement_of(first: str, second: str, group: str) -> str:
-    """Captions by level; ``hits`` is 1 where two detectors name the same language."""
-    return f"agree|{first}|{second}|{group}"
-
-
-class Found(NamedTuple):
-    """An example: what of, its place in the random order, the caption, and what was made of it."""
-
-    cell: str  # "removed|recipe|step", "rewritten|…", "emptied|…", "kept|recipe|other", or
-    # what `pair_of` gives and "|code>code"
-    draw: float
-    text: str
-    rewritten: str | None
-    note: str
-
-
 @dataclass(frozen=True)
 class FilterPlan:
     """What is computed for each unit.
 
     ``sets`` as in `laion_probe.scan.Plan`; ``ids`` asks for the rows' ids, to write what is kept.
     ``audited`` is the share of captions that ``detectors`` are compared on; ``examples`` are drawn
-    of each kind.
+    of each kind. ``observed`` has, by recipe, the bits of the steps that take part in what is kept
+    (default: all that decide): not those that the input had passed before.
     """
 
     recipes: tuple[Recipe, ...]
@@ -128,6 +98,13 @@ class FilterPlan:
     audited: float = 0.0
     examples: int = 0
     seed: int = 0
+    observed: tuple[int, ...] = ()
+
+    def mask(self, recipe: int) -> int:
+        """The bits of the steps that take part."""
+        if self.observed:
+            return self.observed[recipe]
+        return sum(1 << i for i in self.recipes[recipe].deciding)
 
     @property
     def fingerprint(self) -> str:
@@ -136,7 +113,8 @@ class FilterPlan:
         sets = self.sets if self.has_sets else ""
         groups = [group_key(name) for name in self.groups]
         rest = [groups, sets, self.ids, self.detectors, self.audited, self.examples, self.seed]
-        return fingerprint([__version__, "filters", recipes, *rest])
+        masks = [self.mask(r) for r in range(len(recipes))]
+        return fingerprint([__version__, versions(), "filters", recipes, masks, *rest])
 
     @property
     def has_sets(self) -> bool:
@@ -202,7 +180,8 @@ def filter_rows(unit: str, rows: pl.DataFrame, plan: FilterPlan) -> UnitFilter:
         batch = start.fork()
         judged.append(judge_rows(batch, recipe, plan.sets))
         after.append(batch)
-    columns = [load_group(name).levels(after[0]).alias(name) for name in plan.all_groups]
+    # before any recipe, so that no recipe's account depends on another one beside it
+    columns = [load_group(name).levels(start).alias(name) for name in plan.all_groups]
     for r, (recipe, done) in enumerate(zip(plan.recipes, judged, strict=True)):
         columns.append(pl.Series(f"hits_{r}", done.hits(recipe)))
         columns.append(pl.Series(f"blind_{r}", done.blind(recipe)))
@@ -213,9 +192,15 @@ def filter_rows(unit: str, rows: pl.DataFrame, plan: FilterPlan) -> UnitFilter:
     for r, done in enumerate(judged):
         cells += _outcomes(r, done, len(plan.recipes[r].step))
         cells += _rewrites(r, start, done, table, plan)
-    found = list(_drawn(start, after, judged, plan)) if plan.examples else []
+    found: list[Found] = []
+    if plan.examples:
+        masks = [plan.mask(r) for r in range(len(judged))]
+        draw = Draw(start, plan.recipes, after, judged, masks, plan.examples, plan.seed)
+        more, found = examples(draw)
+        cells += more
     if plan.audited and plan.detectors:
-        more, pairs = _audit(start, table, plan)
+        compare = Compare(plan.detectors, plan.audited, plan.groups, plan.examples, plan.seed)
+        more, pairs = compare_detectors(start, table, compare)
         cells += more
         found += pairs
     kept = None
@@ -242,9 +227,8 @@ def recount(table: pl.DataFrame, plan: FilterPlan) -> list[Cell]:
                 cells.append((group, level[0] if level else "", hits, blind, n))
     if len(plan.recipes) > 1:
         kept = pl.lit(0)
-        for r, recipe in enumerate(plan.recipes):
-            mask = sum(1 << i for i in recipe.deciding)
-            kept = kept + ((pl.col(f"hits_{r}") & mask) == 0).cast(pl.Int64) * (1 << r)
+        for r in range(len(plan.recipes)):
+            kept = kept + ((pl.col(f"hits_{r}") & plan.mask(r)) == 0).cast(pl.Int64) * (1 << r)
         table = table.with_columns(kept.alias("kept by"))
         for name in names:
             by = ["kept by", *([name] if name else [])]
@@ -265,8 +249,8 @@ def _rewrites(
     r: int, start: Batch, judged: Judged, table: pl.DataFrame, plan: FilterPlan
 ) -> Iterator[Cell]:
     """The paired rerun of every rewrite: only rows that it changes can be judged otherwise."""
-    recipe = plan.recipes[r]
-    kept_with = _kept_locally(judged, recipe)
+    recipe, mask = plan.recipes[r], plan.mask(r)
+    kept_with = _kept_locally(judged, recipe, mask)
     for i, step in enumerate(recipe.step):
         if step.role != "rewrite":
             continue
@@ -276,7 +260,10 @@ def _rewrites(
         if changed.any():
             rows = start.rows.filter(pl.Series(changed))
             shorter = recipe.model_copy(update={"step": (*recipe.step[:i], *recipe.step[i + 1 :])})
-            kept_without[changed] = _kept_locally(judge_rows(Batch(rows), shorter, "skip"), shorter)
+            # without step i, later ones have moved up by one place
+            moved = (mask & ((1 << i) - 1)) | ((mask >> (i + 1)) << i)
+            again = judge_rows(Batch(rows), shorter, "skip")
+            kept_without[changed] = _kept_locally(again, shorter, moved)
         flags = [kept_with, kept_without, changed, outcome == Outcome.EMPTIED]
         bits = sum(f.astype(np.int64) * b for f, b in zip(flags, REWRITE_BITS, strict=True))
         flagged = pl.DataFrame({"bits": bits}).with_columns(table[g] for g in plan.groups)
@@ -286,108 +273,10 @@ def _rewrites(
                 yield rewrite_of(r, i, name), level[0] if level else "", hits, 0, n
 
 
-def _kept_locally(judged: Judged, recipe: Recipe) -> Bools:
-    """Rows that no row-local step removes."""
-    hits = judged.hits(recipe)
-    mask = sum(1 << i for i in recipe.deciding if recipe.step[i].role == "drop")
-    return np.asarray((hits & mask) == 0, dtype=bool)
-
-
-def _drawn(
-    start: Batch, after: Sequence[Batch], judged: Sequence[Judged], plan: FilterPlan
-) -> Iterator[Found]:
-    """Examples of every kind: of each, the rows with the lowest draws."""
-    draws = start.draws(plan.seed, "examples")
-    given = start.column("text")
-    kept = []
-    for r, (recipe, batch, done) in enumerate(zip(plan.recipes, after, judged, strict=True)):
-        hits = done.hits(recipe)
-        local = [i for i in recipe.deciding if recipe.step[i].role == "drop"]
-        alive = np.ones(start.n, dtype=bool)
-        for i in local:
-            here = alive & ((hits >> i) & 1).astype(bool)
-            alive &= ~here
-            for row in _lowest(draws, here, plan.examples):
-                said = None if batch.language is None else batch.language[row]
-                note = f"language: {said}" if said is not None else ""
-                yield _found(f"removed|{r}|{i}", draws[row], given[row], batch.text[row], note)
-        kept.append(alive)
-        for i, step in enumerate(recipe.step):
-            if step.role == "rewrite":
-                outcome = done.outcome(i)
-                for kind, code in (("rewritten", Outcome.REWRITE), ("emptied", Outcome.EMPTIED)):
-                    for row in _lowest(draws, outcome == code, plan.examples):
-                        cell = f"{kind}|{r}|{i}"
-                        # as the whole recipe leaves it
-                        yield Found(cell, float(draws[row]), given[row], batch.text[row], "")
-    for a, first in enumerate(kept):
-        for b, second in enumerate(kept):
-            if a != b:
-                for row in _lowest(draws, first & ~second, plan.examples):
-                    why = _first_remover(plan.recipes[b], int(judged[b].hits(plan.recipes[b])[row]))
-                    yield _found(f"kept|{a}|{b}", draws[row], given[row], after[b].text[row], why)
-
-
-def _found(cell: str, draw: float, text: str, rewritten: str, note: str) -> Found:
-    return Found(cell, float(draw), text, rewritten if rewritten != text else None, note)
-
-
-def _first_remover(recipe: Recipe, hits: int) -> str:
-    """The first row-local step of a recipe that removes a row."""
-    for i in recipe.deciding:
-        if recipe.step[i].role == "drop" and (hits >> i) & 1:
-            return f"dropped by: {recipe.step[i].title}"
-    return ""
-
-
-def _lowest(draws: NDArray[np.float64], chosen: Bools, k: int) -> list[int]:
-    rows = np.flatnonzero(chosen)
-    if len(rows) > k:
-        rows = rows[np.argpartition(draws[rows], k)[:k]]
-    return [int(row) for row in rows[np.argsort(draws[rows], kind="stable")]]
-
-
-def _audit(start: Batch, table: pl.DataFrame, plan: FilterPlan) -> tuple[list[Cell], list[Found]]:
-    """What detectors say of a random part of the captions as given; empty captions are left out."""
-    draws = start.draws(plan.seed, "detectors")
-    filled = (start.column("text").str.strip_chars() != "").to_numpy()
-    chosen = pl.Series(filled & (draws < plan.audited))
-    part = Batch(start.rows.filter(chosen))
-    if part.n == 0:
-        return [], []
-    said: dict[str, pl.Series] = {}
-    for name in plan.detectors:
-        frame = guess_frame(name.removesuffix(RELIABLE), part.text)
-        if name.endswith(RELIABLE):
-            unsure = pl.lit(NO_LANGUAGE)
-            frame = frame.select(pl.when("reliable").then("code").otherwise(unsure).alias("code"))
-        said[name] = frame["code"]
-    names = tuple(dict.fromkeys((_LENGTH, *plan.groups)))
-    levels = pl.DataFrame({_LENGTH: load_group(_LENGTH).levels(part)}).with_columns(
-        table[name].filter(chosen) for name in plan.groups
-    )
-    cells: list[Cell] = []
-    for name, codes in said.items():
-        english = int((codes == "en").sum())
-        cells += [(ENGLISH, name, 1, 0, english), (ENGLISH, name, 0, 0, part.n - english)]
-    found: list[Found] = []
-    order = draws[chosen.to_numpy()]
-    for a, first in enumerate(plan.detectors):
-        for second in plan.detectors[a + 1 :]:
-            both = said[first] + ">" + said[second]
-            pair = pair_of(first, second)
-            cells += [(pair, level, 0, 0, n) for level, n in both.value_counts().iter_rows()]
-            same = (said[first] == said[second]).cast(pl.Int64).alias("same")
-            for name in names:
-                counted = levels.select(name).with_columns(same).group_by("same", name).len("n")
-                agree = agreement_of(first, second, name)
-                cells += [(agree, level, hit, 0, n) for hit, level, n in counted.iter_rows()]
-            for cell in both.filter(same == 0).unique():
-                for row in _lowest(order, (both == cell).to_numpy(), plan.examples):
-                    found.append(
-                        Found(f"{pair}|{cell}", float(order[row]), part.text[row], None, "")
-                    )
-    return cells, found
+def _kept_locally(judged: Judged, recipe: Recipe, mask: int) -> Bools:
+    """Rows that no row-local step that takes part removes."""
+    local = sum(1 << i for i in recipe.deciding if recipe.step[i].role == "drop")
+    return np.asarray((judged.hits(recipe) & local & mask) == 0, dtype=bool)
 
 
 def row_ids(batch: Batch) -> list[pl.Series]:
@@ -422,5 +311,5 @@ def decode_filter(unit: Unit, data: bytes) -> UnitFilter:
     return UnitFilter(
         UnitCounts.from_json(unit.id, data[16:first]),
         tuple(Found(*item) for item in listed),
-        pl.read_ipc(data[second:]) if second < len(data) else None,
+        read_frame(data[second:]) if second < len(data) else None,
     )

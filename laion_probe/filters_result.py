@@ -41,7 +41,8 @@ class StepRemoval(Value):
     that it cannot judge (they count as kept). Where the step is not observable (``StepEffect``) the
     counts say what the replay removes of rows that had passed the original step already.
     ``difference`` is the risk difference: the share of this level's rows that it would remove
-    alone, minus that share among all other rows; None where it is not given (all rows; too few).
+    alone, minus that share among the other rows, both of rows that it can judge and whose level is
+    known; None where it is not given (all rows; too few).
     """
 
     step: str
@@ -68,10 +69,11 @@ class LevelAccount(Value):
     """One level of a group under one recipe.
 
     ``kept`` is the share of the level's rows that the recipe keeps. ``difference``, ``ratio`` and
-    ``odds_ratio`` compare the risk of removal of the level with that of all other rows (difference:
-    level minus rest). All four are None where the level is ``too_small``: then it has fewer rows
-    than the run's minimum, which is not zero. ``flagged`` says that the difference is at least the
-    run's ``flag`` in size, and that its interval, if any, excludes zero.
+    ``odds_ratio`` compare the risk of removal of the level with that of the other rows whose level
+    is known (difference: level minus rest); *unknown* itself is compared with all others. All four
+    are None where the level is ``too_small``: then it has fewer rows than the run's minimum, which
+    is not zero. ``flagged`` says that the difference is at least the run's ``flag`` in size, and
+    that its interval, if any, excludes zero.
     """
 
     level: str
@@ -160,7 +162,9 @@ class RecipeAccount(Value):
     """One recipe on these rows.
 
     ``survival`` aligns with ``steps``. ``totals`` has the removal of every deciding step over all
-    rows. ``frozen`` says, for each step that needs the whole set, the table it was decided by (a
+    rows. Steps that the input had passed remove nothing from ``kept`` and what follows from it, and
+    neither do those in ``left_out``, which need every row where only a sample was read. ``frozen``
+    says, for each step that needs the whole set, the table it was decided by (a
     threshold, the weights of levels).
     """
 
@@ -172,6 +176,7 @@ class RecipeAccount(Value):
     n: int
     n_kept: int
     kept: Estimate
+    left_out: tuple[str, ...]
     steps: tuple[StepEffect, ...]
     survival: tuple[Estimate, ...]
     totals: tuple[StepRemoval, ...]

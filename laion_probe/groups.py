@@ -12,6 +12,7 @@ Levels are what captions and addresses say, counted in captions. None is the ide
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,10 +22,12 @@ import polars as pl
 
 from laion_probe.errors import ConfigError
 from laion_probe.language import DETECTORS, guess_frame
-from laion_probe.lexicons import Lexicon, find_levels, known_lexicons, load_lexicon
+from laion_probe.lexicons import Lexicon, find_levels, has_tell, known_lexicons, load_lexicon
 from laion_probe.neighbourhood import keywords, names_concept
+from laion_probe.recipes.loading import CHECKS
+from laion_probe.recipes.model import Step
 from laion_probe.registry import Registry
-from laion_probe.scripts import dominant_scripts
+from laion_probe.scripts import MIXED, NO_LETTERS, dominant_scripts
 from laion_probe.steps import Batch
 from laion_probe.webplaces import among_domains, regions, registered_domains, tlds
 
@@ -78,7 +81,7 @@ def group_key(name: str) -> str:
     if kind != "terms":
         return name
     load_group(name)  # an error names the file
-    return f"terms:{hashlib.sha256(Path(path).read_bytes()).hexdigest()}"
+    return f"{name}#{hashlib.sha256(Path(path).read_bytes()).hexdigest()}"
 
 
 def _words_group(name: str, rest: str) -> Group:
@@ -124,7 +127,9 @@ def _language_group(name: str, detector: str) -> Group:
     def levels(batch: Batch) -> pl.Series:
         # as a recipe that asks the same detector of the same captions
         given = batch.fork()
-        return given.measured(f"language: {detector}", lambda t: guess_frame(detector, t))["code"]
+        return given.measured(
+            f"language: {detector}", lambda t: guess_frame(detector, t.fill_null(""))
+        )["code"]
 
     title = f"language of the caption as given, as {detector} reads it"
     return Group(name, title, ("text",), levels, note=f"a guess a caption; {unsure}")
@@ -172,14 +177,49 @@ def _word_count(batch: Batch) -> pl.Series:
 
 
 def _script(batch: Batch) -> pl.Series:
-    return dominant_scripts(_text(batch))
+    # as other groups that ask for it
+    return batch.fork().measured("script", lambda t: dominant_scripts(t.fill_null("")))
+
+
+@functools.cache
+def _scripts_read(lexicon: Lexicon) -> list[str]:
+    """Levels of `_script` of captions that the terms could be found in; empty: any caption."""
+    terms = [t for one in lexicon.list for t in one.every_term]
+    found = set(dominant_scripts(pl.Series(terms))) - {NO_LETTERS, MIXED}
+    if not found:
+        return []
+    if found & {"Han", "Japanese"}:  # the same words stand in captions with kana and without
+        found |= {"Han", "Japanese"}
+    if found != {"Latin"}:  # Latin letters stand in captions of every language
+        found.add(MIXED)
+    return sorted({*found, NO_LETTERS})
+
+
+def _unread(batch: Batch, lexicon: Lexicon) -> pl.Series:
+    """Captions whose letters are mostly of a script of no list: what they name is not known.
+
+    They are unknown even with a term, since the others of their language are: with the filters of
+    a language, a level would else differ from the rest by the language of its captions alone.
+    """
+    read = _scripts_read(lexicon)
+    if not read:
+        return pl.repeat(False, batch.n, dtype=pl.Boolean, eager=True)
+    return ~_script(batch).is_in(read)
+
+
+def _not_english(batch: Batch) -> pl.Series:
+    return batch.fork().measured(
+        "tell of another language than English", lambda t: has_tell(t.fill_null(""), _WORDS_OF)
+    )
 
 
 def _gender_words(batch: Batch) -> pl.Series:
-    named = find_levels(_text(batch), load_lexicon("gender_words"))
+    named = find_levels(_text(batch), _WORDS_OF)
     woman, man = named["woman"], named["man"]
     return pl.select(
-        pl.when(woman & man)
+        pl.when(_unread(batch, _WORDS_OF))
+        .then(pl.lit(UNKNOWN))
+        .when(woman & man)
         .then(pl.lit("both"))
         .when(woman)
         .then(pl.lit("woman"))
@@ -194,26 +234,32 @@ def _gender_words(batch: Batch) -> pl.Series:
 def _person(batch: Batch) -> pl.Series:
     from laion_probe.lexicons.names import mentions_name  # reads lists of names: only when asked
 
-    texts = _text(batch)
-    named = find_levels(texts, load_lexicon("gender_words"))
+    texts, unread = _text(batch), _unread(batch, _WORDS_OF)
+    named = find_levels(texts, _WORDS_OF)
     word = named["woman"] | named["man"] | named["person"]
-    level = _either(word, "person word", "not found")
-    rest = (~word).arg_true()
+    level = _either(unread, UNKNOWN, "person word")
+    rest = (~word & ~unread).arg_true()
     return level.scatter(rest, _either(mentions_name(texts.gather(rest)), "name only", "not found"))
 
 
-def _named_group(name: str, lexicon: Lexicon) -> Group:
+def _named_group(name: str, lexicon: Lexicon, *, english: bool = False) -> Group:
+    """``english``: a caption that shows a tell of another language is unknown too."""
+
     def levels(batch: Batch) -> pl.Series:
         named = find_levels(_text(batch), lexicon)
+        unread = _unread(batch, lexicon)
+        if english:
+            unread |= _not_english(batch)
         n_named = pl.select(pl.sum_horizontal(*named)).to_series()
         level = pl.lit(NONE_NAMED)
         for column in named:
             level = pl.when(column).then(pl.lit(column.name)).otherwise(level)
-        several = pl.when(n_named > 1).then(pl.lit(SEVERAL)).otherwise(level)
-        return pl.select(several).to_series()
+        level = pl.when(n_named > 1).then(pl.lit(SEVERAL)).otherwise(level)
+        return pl.select(pl.when(unread).then(pl.lit(UNKNOWN)).otherwise(level)).to_series()
 
     title = f"captions by the {lexicon.title}"
-    return Group(name, title, ("text",), levels, lexicon.source, lexicon.note)
+    note = f"{lexicon.note} {_UNREAD_ENGLISH if english else _UNREAD}".strip()
+    return Group(name, title, ("text",), levels, lexicon.source, note)
 
 
 def _by_address(of: Callable[[pl.Series], pl.Series]) -> Callable[[Batch], pl.Series]:
@@ -224,6 +270,15 @@ _SUFFIX_LIST = "the ICANN part of the public suffix list (publicsuffix.org)"
 _M49 = "sub-regions of UN M49 as in CLDR; country codes in generic use by Google Search Central"
 _NOT_A_PLACE = "a top-level domain is a registry: not where people in the picture live"
 _WORDS_OF = load_lexicon("gender_words")
+_UNREAD = (
+    "Unknown, whatever they name: captions whose letters are mostly of a script of no list. "
+    "Captions in further languages of the lists' scripts are read as if they named nothing else."
+)
+_UNREAD_ENGLISH = (
+    "Unknown, whatever they name: captions that are not mostly in Latin letters, and those with a "
+    "frequent word or a letter of another language (und, ø). Captions in other languages without "
+    "such a tell are read as if they were English."
+)
 
 for _group in (
     Group("nsfw", "the input's own NSFW tag", ("nsfw",), _column("nsfw")),
@@ -245,7 +300,7 @@ for _group in (
         ("text",),
         _gender_words,
         _WORDS_OF.source,
-        _WORDS_OF.note,
+        f"{_WORDS_OF.note} {_UNREAD}",
     ),
     Group(
         "person",
@@ -254,7 +309,8 @@ for _group in (
         _person,
         f"{_WORDS_OF.source}; given names and surnames of Faker's locales",
         "a person word, else a name by lists that find far more names of Europe and the Americas "
-        "than of South and East Asia; pictures of people with other captions are not found",
+        "than of South and East Asia; pictures of people with other captions are not found. "
+        f"{_UNREAD}",
     ),
     Group(
         "region",
@@ -266,9 +322,20 @@ for _group in (
     ),
     Group("tld", "top-level domain", ("url",), _by_address(tlds), _SUFFIX_LIST, _NOT_A_PLACE),
     *(
-        _named_group(_name.replace("_", "-"), load_lexicon(_name))
+        _named_group(_name.replace("_", "-"), load_lexicon(_name), english=True)
         for _name in known_lexicons()
         if _name.startswith("identity_")
     ),
 ):
     GROUPS.add(_group.name, _group)
+
+
+def _check_groups(step: Step) -> None:
+    """A step decides by groups that exist and are the same whatever recipe it is in."""
+    for name in step.groups:
+        if name == "language":
+            raise ConfigError("a step cannot decide by language: write by = 'language:DETECTOR'")
+        load_group(name)
+
+
+CHECKS.append(_check_groups)

@@ -22,6 +22,7 @@ __all__ = [
     "Guesses",
     "guess_frame",
     "make_detector",
+    "primary",
 ]
 
 #: The code of "no language could be told".
@@ -63,6 +64,15 @@ def make_detector(name: str) -> Detector:
     ['en']
     """
     return _load(name)
+
+
+# Deprecated or differently cut codes of the same language, as detectors give them.
+_SAME = {"iw": "he", "jw": "jv", "in": "id", "ji": "yi", "mo": "ro", "nb": "no", "tl": "fil"}
+
+
+def primary(codes: pl.Series) -> pl.Series:
+    """The language of each code, without script or region: iw and he are one, zh-Hant is zh."""
+    return codes.str.extract(r"^([A-Za-z]+)").str.to_lowercase().replace(_SAME)
 
 
 def guess_frame(name: str, texts: pl.Series) -> pl.DataFrame:

@@ -26,7 +26,7 @@ from laion_probe.records import swapped_sizes
 from laion_probe.sets import SetRows, decide_sets
 from laion_probe.shards import Unit, read_unit
 from laion_probe.steps import Batch, Outcome
-from laion_probe.store import fingerprint, frame_bytes
+from laion_probe.store import fingerprint, frame_bytes, read_frame, versions
 
 __all__ = [
     "OUTCOMES",
@@ -76,7 +76,9 @@ class Plan:
         """Identifies the plan: partial results of another plan or version never mix with it."""
         recipe = self.recipe.model_dump(mode="json")
         groups = [group_key(name) for name in self.groups]
-        return fingerprint([__version__, recipe, groups, self.sets if self.set_steps else ""])
+        return fingerprint(
+            [__version__, versions(), recipe, groups, self.sets if self.set_steps else ""]
+        )
 
     @property
     def set_steps(self) -> tuple[int, ...]:
@@ -247,7 +249,7 @@ def encode_scan(scan: UnitScan) -> bytes:
 def decode_scan(unit: Unit, data: bytes) -> UnitScan:
     """What `encode_scan` wrote."""
     end = 8 + int.from_bytes(data[:8], "little")
-    rows = pl.read_ipc(data[end:]) if end < len(data) else None
+    rows = read_frame(data[end:]) if end < len(data) else None
     return UnitScan(UnitCounts.from_json(unit.id, data[8:end]), rows)
 
 

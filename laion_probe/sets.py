@@ -85,16 +85,16 @@ class _Case:
         self.hits[place] |= dropped.astype(np.int64) << self.step
 
 
-def decide_sets(recipe: Recipe, rows: SetRows, hits: Ints) -> dict[str, str]:
+def decide_sets(recipe: Recipe, rows: SetRows, hits: Ints, mask: int = -1) -> dict[str, str]:
     """Set the bits of the recipe's set steps in ``hits`` (n,), in order.
 
-    ``hits`` has the bits of the row-local steps. What comes back says, by step id, which table the
-    step was decided by.
+    ``hits`` has the bits of the row-local steps; those that are not in ``mask`` remove nothing.
+    What comes back says, by step id, which table the step was decided by.
     """
     frozen = {}
     for i, step in enumerate(recipe.step):
         if step.role == "set":
-            before = sum(1 << j for j in recipe.deciding if j < i)
+            before = sum(1 << j for j in recipe.deciding if j < i) & mask
             case = _Case(rows, hits, i, before, step.parsed())
             frozen[step.id] = _DECIDE[step.kind](case)
     return frozen

@@ -276,7 +276,7 @@ def _canonical(raw: pl.DataFrame, asked: tuple[str, ...], unit: Unit) -> pl.Data
         if dtype == pl.Int64 and held == pl.String:
             column = column.cast(pl.Float64, strict=False)  # "640.0", as pandas writes it
         column = column.cast(dtype, strict=False)
-        exprs.append((column.fill_null("") if name in ("text", "url") else column).alias(name))
+        exprs.append((column.fill_null("") if name == "text" else column).alias(name))
     if "text" in asked and "text" not in source:
         raise SchemaError("has no text column")
     is_parquet = unit.shard.kind == "parquet"

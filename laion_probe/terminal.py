@@ -27,6 +27,7 @@ def recipe_list() -> Iterator[str]:
 
 def recipe_text(name: str) -> Iterator[str]:
     """A recipe step by step, with its sources."""
+    import laion_probe.groups  # noqa: F401  # it checks the groups that steps name
     from laion_probe.recipes import load_recipe
 
     recipe = load_recipe(name)

@@ -182,7 +182,7 @@ class TestColumns:
         write(tmp_path, frame(5, TEXT=captions, URL=[None] * 5), 1)
         rows = read_unit(units_of(tmp_path)[0])
         assert rows["text"].to_list() == ["", "", " ", "a", ""]
-        assert rows["url"].to_list() == [""] * 5
+        assert rows["url"].to_list() == [None] * 5
 
     @BOTH
     def test_half_of_a_surrogate_pair(self, tmp_path: Path, reader: str) -> None:

@@ -72,7 +72,7 @@ def test_add_a_group(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(block("add-a-group.md", "toml"), encoding="utf-8")
     levels = load_group(f"terms:{path}").levels(Batch(rows))
-    assert levels.to_list() == ["chair", "chair", "several", "none named"]
+    assert levels.to_list() == ["chair", "chair", "several", "unknown"]
 
 
 def test_add_an_attribute(tmp_path: Path) -> None:

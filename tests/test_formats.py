@@ -80,7 +80,7 @@ def test_json_lines(tmp_path: Path, name: str) -> None:
     path = pack(tmp_path / name, "\n\n".join(json.dumps(o) for o in objects))
     rows = rows_of(path, ["url", "text", "width", "similarity", "nsfw"])
     assert rows["text"].to_list() == [*CAPTIONS[:4], "", *CAPTIONS[5:]]
-    assert rows["url"].to_list() == [*URLS[:4], "", *URLS[5:]]
+    assert rows["url"].to_list() == [*URLS[:4], None, *URLS[5:]]
     assert rows["width"].to_list() == [640, 480, None, 640, None, None] + [640, 480, None] * 8
     assert rows["similarity"].to_list() == [0.1] * 4 + [None] + [0.1] * 25
     assert read_unit(units_of(path)[0], ["aesthetic"]).height == 30

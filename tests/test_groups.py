@@ -217,6 +217,10 @@ def test_scripts_equal_a_plain_count(texts: list[str]) -> None:
         ("a nurse and a child", "person, gender not stated"),
         ("sari, silk, red", "no person named"),
         ("👩 in Paris", "woman"),
+        ("γυναίκα με σάρι", UNKNOWN),  # a woman, in a script of no list
+        ("γυναίκα 👩", UNKNOWN),
+        ("VANS メンズ", "man"),  # as many letters of Latin as of kana
+        ("2024 !", "no person named"),
     ],
 )
 def test_words_for_women_and_men_in_known_captions(text: str, level: str) -> None:
@@ -248,6 +252,20 @@ def test_words_for_women_and_men_in_known_captions(text: str, level: str) -> Non
         ("identity-ethnicity", "Asian and Latina women", SEVERAL),
         ("identity-ethnicity", "German Shepherd puppy", NONE_NAMED),
         ("identity-ethnicity", "portraits of brown-skinned ladies sporting saris", NONE_NAMED),
+        ("identity-ethnicity", "Tibetan monks", "Tibetan"),
+        ("identity-ethnicity", "Tibetan Mastiff puppy", NONE_NAMED),
+        ("identity-ethnicity", "Uyghur women", "Uyghur"),
+        ("identity-ethnicity", "Taiwanese actor", "Taiwanese"),
+        ("identity-ethnicity", "young Hongkongers", "Hong Konger"),
+        ("identity-ethnicity", "Romani musicians", "Roma"),
+        ("identity-ethnicity", "Gypsy woman with a shawl", "Roma"),
+        ("identity-ethnicity", "gypsy dress", NONE_NAMED),
+        ("identity-religion", "मुस्लिम परिवार", UNKNOWN),
+        ("identity-religion", "मुस्लिम परिवार का घर, Muslim", UNKNOWN),
+        ("identity-religion", "Moschee mit Garten", UNKNOWN),  # a tell: mit
+        ("identity-religion", "a mosque", NONE_NAMED),
+        ("identity-religion", "12 × 40 ☪", NONE_NAMED),  # no letters
+        ("identity-religion", "", NONE_NAMED),
     ],
 )
 def test_identities_named_in_known_captions(spec: str, text: str, level: str) -> None:
@@ -267,12 +285,53 @@ def test_a_list_of_ones_own_makes_a_group(tmp_path: Path) -> None:
     assert found == ["sari", "kimono", SEVERAL, NONE_NAMED, "sari"]
 
 
+def test_a_list_of_ones_own_is_read_in_the_scripts_of_its_terms(tmp_path: Path) -> None:
+    def of(terms: str) -> list[str]:
+        path = tmp_path / "dress.toml"
+        path.write_text(
+            'title = "d"\nsource = "s"\n[[list]]\nlevel = "dress"\nmatch = "inside"\n'
+            f"terms = {terms}\n",
+            encoding="utf-8",
+        )
+        texts = ["red hat", "Hut und Frau", "लाल साड़ी", "女性の帽子", "红帽子", "red 红帽子", "12"]
+        return levels(f"terms:{path}", text=texts)
+
+    none = NONE_NAMED
+    assert of('["sari"]') == [none, none, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, none]
+    assert of('["着物"]') == [UNKNOWN, UNKNOWN, UNKNOWN, none, none, none, none]
+    assert of('["साड़ी", "sari"]') == [none, none, "dress", UNKNOWN, UNKNOWN, none, none]
+    assert of('["👗"]') == [none] * 7
+
+
+@pytest.mark.parametrize(
+    ("others", "other_muslims"),
+    [
+        ("लाल दरवाज़ा और खिड़की", "मुस्लिम परिवार घर पर"),
+        ("pintu merah dengan jendela", "keluarga muslim dengan anak"),
+    ],
+)
+def test_an_english_filter_tells_no_level_from_the_rest_by_the_language_of_captions(
+    others: str, other_muslims: str
+) -> None:
+    english = ["a Muslim family at home"] * 100 + ["a red door and a window"] * 300
+    texts = english + [other_muslims] * 100 + [others] * 300
+    found = pl.Series(levels("identity-religion", text=texts))
+    kept = pl.Series([True] * 400 + [False] * 400)  # as the filter keeps them
+    assert found.value_counts().sort("count").rows() == [
+        ("Muslim", 100),
+        (NONE_NAMED, 300),
+        (UNKNOWN, 400),
+    ]
+    assert kept.filter(found == "Muslim").mean() == kept.filter(found == NONE_NAMED).mean() == 1
+    assert "Unknown, whatever they name" in GROUPS["identity-religion"].note
+
+
 # ---- persons, lengths, languages ----
 
 
 def test_a_person_is_found_by_a_word_else_by_a_name() -> None:
-    texts = ["a doctor", "Priya Sharma at the gala", "a red kettle"]
-    assert levels("person", text=texts) == ["person word", "name only", "not found"]
+    texts = ["a doctor", "Priya Sharma at the gala", "a red kettle", "γιατρός"]
+    assert levels("person", text=texts) == ["person word", "name only", "not found", UNKNOWN]
     assert "not “no person”" in GROUPS["person"].title
 
 

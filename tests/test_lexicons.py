@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import unicodedata
+from importlib import resources
 from pathlib import Path
 
 import polars as pl
@@ -14,7 +15,14 @@ from hypothesis import strategies as st
 
 from laion_probe.errors import ConfigError, UnknownName
 from laion_probe.groups import load_group
-from laion_probe.lexicons import Lexicon, TermList, find_levels, known_lexicons, load_lexicon
+from laion_probe.lexicons import (
+    Lexicon,
+    TermList,
+    find_levels,
+    has_tell,
+    known_lexicons,
+    load_lexicon,
+)
 
 
 def plain_named(text: str, lexicon: Lexicon) -> dict[str, bool]:
@@ -136,6 +144,36 @@ def test_every_shipped_list_has_a_source_and_its_terms_one_level(name: str) -> N
                 key = (one.match, " ".join(_parts(term)))
                 assert level_of.setdefault(key, one.level) == one.level, term
     assert len(lexicon.levels) <= 30
+
+
+@pytest.mark.parametrize("name", [*known_lexicons(), "regions"])
+def test_every_shipped_list_points_to_the_notice_which_has_its_licence(name: str) -> None:
+    folder = resources.files("laion_probe.lexicons")
+    first = (folder / f"{name}.toml").read_text("utf-8").splitlines()[0]
+    assert first.endswith("the file NOTICE.")
+    licence = "CC BY-SA 4.0" if name.startswith("identity_") else "Unicode License v3"
+    assert licence in first
+    notice = (folder / "NOTICE").read_text("utf-8")
+    assert f"{name}.toml" in notice
+    assert licence in notice
+    unicode = Path(__file__).parents[1] / "data" / "demo" / "LICENSES" / "Unicode-3.0.txt"
+    assert unicode.read_text("utf-8").strip() in notice
+
+
+def test_a_tell_gives_away_captions_in_other_languages() -> None:
+    texts = [
+        "a red door",
+        "Tür und Tor",
+        "RØD DØR",
+        "la porte du jardin",
+        "an_und_aus",
+        "a fund",
+        "",
+    ]
+    lexicon = load_lexicon("gender_words")
+    found = has_tell(pl.Series(texts), lexicon).to_list()
+    assert found == [False, True, True, True, True, False, False]
+    assert has_tell(pl.Series(["pa\u030a"]), lexicon).item()  # a letter and its ring
 
 
 def test_every_language_that_has_words_for_women_has_them_for_men() -> None:

@@ -1,4 +1,4 @@
-"""Recipes: what ships against the facts as read, chains, what was passed, and errors by line."""
+"""Recipes: what ships against the facts as read, chains and what was passed."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import pytest
 from conftest import ROOT
 from shardmaker import frame, write
 
-from laion_probe.errors import ConfigError, UnknownName
+from laion_probe.errors import ConfigError
 from laion_probe.recipes import Recipe, Step, known_recipes, load_recipe, recipes_table
-from laion_probe.recipes.lines import line_of
 from laion_probe.scan import judge_unit
 from laion_probe.shards import list_shards, list_units
 from laion_probe.steps import Outcome
@@ -332,125 +331,6 @@ def test_a_step_says_what_it_reads() -> None:
     assert by_id("laion400m", "nsfw").needs == ("nsfw", "text")
     assert by_id("dalle2-mitigations", "reweight").groups == ("gender-words",)
     assert by_id("laion400m", "nsfw").groups == ()
-
-
-def test_words_come_from_files_beside_the_recipe(tmp_path: Path) -> None:
-    (tmp_path / "lists").mkdir()
-    (tmp_path / "lists" / "mine.txt").write_text("# a comment\n  zwei Worte \n\nłajdak\n", "utf-8")
-    path = mine(tmp_path, step_toml("ban-list", 'words = ["one"], files = ["lists/mine.txt"]'))
-    (step,) = load_recipe(str(path)).step
-    assert step.params == {"words": ["one", "zwei Worte", "łajdak"], "files": ["mine.txt"]}
-    moved = tmp_path / "elsewhere"
-    moved.mkdir()
-    (tmp_path / "lists").rename(moved / "lists")
-    again = load_recipe(str(path.rename(moved / path.name)))
-    assert again.step == (step,)  # content, not places
-    (moved / "lists" / "mine.txt").write_text("other\n")
-    assert load_recipe(str(moved / path.name)).step != (step,)
-
-
-@pytest.mark.parametrize("content", [None, b"\n# only a comment\n", b"\xff\xfe"])
-def test_a_file_of_words_that_cannot_serve_is_named(content: bytes | None, tmp_path: Path) -> None:
-    path = mine(tmp_path, step_toml("balance", 't = 5, files = ["gone.txt"]'))
-    if content is not None:
-        (tmp_path / "gone.txt").write_bytes(content)
-    said = {None: "No such file", b"\xff\xfe": "not UTF-8"}.get(content, "holds no words")
-    with pytest.raises(ConfigError, match=rf"mine\.toml, line 8, step 'a': .*gone\.txt: {said}"):
-        load_recipe(str(path))
-
-
-WRONG: dict[str, tuple[str, str]] = {
-    "syntax": ("[[step]\n", r"not valid TOML: .*line 4"),
-    "unknown key of a recipe": (
-        'sourse = "x"\n',
-        r"line 4: unknown key 'sourse'; known keys: name,",
-    ),
-    "wrong type of a recipe": ("after = 5\n", r"line 4: 'after': .* valid string, not 5"),
-    "unknown after": ('after = "laion5b-eng"\n', r"line 4: .*did you mean laion5b-en"),
-    "missing after": ('after = "no.toml"\n', r"no\.toml: No such file"),
-    "unknown key of a step": (
-        step_toml("clean-text") + 'tittle = "x"\n',
-        r"line 8, step 'a': unknown key 'tittle'; known keys: id, kind, title, .*params$",
-    ),
-    "key that the recipe fills in": (
-        step_toml("clean-text") + 'of = "x"\n',
-        r"line 8, step 'a': unknown key 'of'; known keys: .*params$",
-    ),
-    "missing key of a step": (
-        '[[step]]\nid = "a"\nkind = "clean-text"\n',
-        r"line 4, step 'a': 'title' is missing",
-    ),
-    "bad id": (step_toml("clean-text", id="A b"), r"line 5, step 'A b': 'id': .*not 'A b'"),
-    "unknown kind": (step_toml("clean-txt"), r"line 6, step 'a': .*did you mean clean-text"),
-    "removed kind": (step_toml("min-similarity"), r"line 6, step 'a': unknown step kind"),
-    "unknown parameter": (
-        step_toml("truncate", "max_characters = 9, mistake = 1"),
-        r"line 8, step 'a': unknown key 'mistake'; known keys: max_characters$",
-    ),
-    "unknown parameter in a table": (
-        step_toml("truncate") + "[step.params]\nmax_characters = 9\nmistake = 1\n",
-        r"line 10, step 'a': unknown key 'mistake'",
-    ),
-    "dotted parameter": (
-        step_toml("truncate") + "params.max_characters = 9\nparams.mistake = 1\n",
-        r"line 9, step 'a': unknown key 'mistake'",
-    ),
-    "wrong type of a parameter": (
-        step_toml("truncate", 'max_characters = "nine"'),
-        r"line 8, step 'a': 'max_characters': .*valid integer.*, not 'nine'",
-    ),
-    "missing parameter": (
-        step_toml("truncate", ""),
-        r"line 4, step 'a': 'max_characters' is missing; known keys: max_characters$",
-    ),
-    "no bound": (
-        step_toml("score", 'column = "similarity"'),
-        r"line 8, step 'a': give at_least, above, at_most or below; known keys: column",
-    ),
-    "unknown detector": (
-        step_toml("detect-language", 'detector = "cld4"'),
-        r"line 8, step 'a': unknown language detector 'cld4': did you mean",
-    ),
-    "unknown ban list": (
-        step_toml("ban-list", 'lists = ["ldnoobw:en", "ldnoobw:xx"]'),
-        r"line 8, step 'a': unknown ban list 'ldnoobw:xx': did you mean",
-    ),
-    "same id twice": (
-        step_toml("clean-text") + step_toml("truncate", "max_characters = 9"),
-        r"line 9, step 'a': the id is taken by the step on line 5; rename one",
-    ),
-    "steps that are no tables": ("step = 5\n", r"line 4: 'step': "),
-}
-
-
-@pytest.mark.parametrize("what", list(WRONG))
-def test_errors_say_file_line_and_what_is_known(what: str, tmp_path: Path) -> None:
-    body, said = WRONG[what]
-    path = mine(tmp_path, body)
-    with pytest.raises(ConfigError) as caught:
-        load_recipe(str(path))
-    message = str(caught.value)
-    assert re.search(said, message), message
-    assert "mine.toml" in message or what == "missing after"
-    assert "\n" not in message
-
-
-def test_a_recipe_that_is_not_known_or_cannot_be_read_says_so(tmp_path: Path) -> None:
-    with pytest.raises(UnknownName, match="did you mean laion5b"):
-        load_recipe("laion5b-e")
-    with pytest.raises(ConfigError, match="No such file"):
-        load_recipe(str(tmp_path / "no.toml"))
-    (tmp_path / "bytes.toml").write_bytes(b'name = "\xff"')
-    with pytest.raises(ConfigError, match="not UTF-8"):
-        load_recipe(str(tmp_path / "bytes.toml"))
-
-
-def test_lines_are_found_past_strings_of_several_lines() -> None:
-    text = 'name = "n"\ntitle = """\n[[step]]\nid = "no"\n"""\n\n[[ step ]]\nid = "a" # id = "b"\n'
-    assert line_of(text, "id", 0) == 8
-    assert line_of(text, "title") == 2
-    assert line_of(text, "nothing", 0) == 7
-    assert line_of(text, "nothing") == 1
 
 
 DOC = ROOT / "docs" / "recipes.md"

@@ -124,8 +124,10 @@ def test_captions_may_be_dictionaries_and_all_null(tmp_path: Path, unit_column: 
     )
     pq.write_table(table, tmp_path / "x.parquet")
     rows = read_unit(list_units(list_shards([str(tmp_path)]))[0])
-    assert rows[unit_column].to_list() == ["a b", "", "a b"]
-    assert rows[other].to_list() == ["", "", ""]
+    # a missing caption is an empty one; a missing address is no address
+    missing = {"text": "", "url": None}
+    assert rows[unit_column].to_list() == ["a b", missing[unit_column], "a b"]
+    assert rows[other].to_list() == [missing[other]] * 3
 
 
 def test_a_size_that_is_no_number_fails_its_unit(tmp_path: Path) -> None:

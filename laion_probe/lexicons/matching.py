@@ -12,7 +12,7 @@ import polars as pl
 
 from laion_probe.lexicons.reading import Lexicon, TermList
 
-__all__ = ["find_levels"]
+__all__ = ["find_levels", "has_tell"]
 
 # Words end where letters, marks and digits end: "doctor_01.jpg" is a doctor, part "MR9Q2" no Mr.
 _LETTER = r"\p{L}\p{M}\p{N}"
@@ -79,6 +79,19 @@ def find_levels(texts: pl.Series, lexicon: Lexicon) -> pl.DataFrame:
     return pl.DataFrame(columns)
 
 
+def has_tell(texts: pl.Series, lexicon: Lexicon) -> pl.Series:
+    """For captions (String, no nulls), whether a tell of the lexicon is in them (Boolean).
+
+    >>> from laion_probe.lexicons import load_lexicon
+    >>> has_tell(pl.Series(["Frau mit Hut"]), load_lexicon("gender_words")).item()
+    True
+    """
+    lower = texts.str.to_lowercase()
+    odd = (lower.str.len_bytes() != lower.str.len_chars()).arg_true()
+    lower = lower.scatter(odd, lower.gather(odd).str.normalize("NFC"))
+    return lower.str.contains(_patterns(lexicon).tell)
+
+
 def _without(texts: pl.Series, pattern: str) -> pl.Series:
     if pattern == _NEVER:
         return texts
@@ -121,8 +134,9 @@ def _level(name: str, lexicon: Lexicon) -> _Level:
 
 
 def _plain_terms(one: TermList) -> list[str]:
-    every = one.terms + one.terms_with_tell + one.terms_without_tell + one.terms_before_noun
-    return [re.sub(r"[\s-]+", " ", _normal(t)) for t in every] if one.match == "words" else []
+    if one.match != "words":
+        return []
+    return [re.sub(r"[\s-]+", " ", _normal(t)) for t in one.every_term]
 
 
 def _forms(one: TermList, lexicon: Lexicon) -> list[tuple[str, bool]]:

@@ -44,6 +44,11 @@ class TermList(BaseModel):
     prefixes: tuple[str, ...] = ()
     suffixes: tuple[str, ...] = ()
 
+    @property
+    def every_term(self) -> tuple[str, ...]:
+        """All that the list counts, whatever it takes for it to count."""
+        return self.terms + self.terms_with_tell + self.terms_without_tell + self.terms_before_noun
+
 
 class Lexicon(BaseModel):
     """Lists of terms, and what keeps words that mean something else out of them.
@@ -113,8 +118,7 @@ def _parse(text: str, where: str) -> Lexicon:
         known = ", ".join(model.model_fields)
         raise ConfigError(f"terms {where}: unknown key '{key}'; known keys: {known}") from None
     for one in lexicon.list:
-        every = one.terms + one.terms_with_tell + one.terms_without_tell + one.terms_before_noun
-        if not every or not all(term.strip() for term in every):
+        if not one.every_term or not all(term.strip() for term in one.every_term):
             raise ConfigError(f"terms {where}: level '{one.level}' has an empty list or term")
         if one.terms_before_noun and not lexicon.nouns:
             raise ConfigError(f"terms {where}: terms_before_noun needs 'nouns'; give them")

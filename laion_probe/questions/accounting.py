@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Sequence
-from importlib import metadata
 
 from laion_probe import __version__
 from laion_probe.config import WHO_COMPUTES, ScanConfig
@@ -23,12 +22,12 @@ from laion_probe.scan import OUTCOMES, SIZES
 from laion_probe.scan_result import GroupCounts, LevelCounts, NamedShare, Reading, ScanResult
 from laion_probe.shards import Shard, Unit
 from laion_probe.steps import Outcome
+from laion_probe.store import versions
 
 __all__ = ["account"]
 
 #: Levels of a group: there are some 200 languages, and each takes three estimates.
 _MOST_LEVELS = 400
-_PACKAGES = ("ftfy", "numpy", "polars", "pyarrow")
 
 
 def account(
@@ -67,7 +66,7 @@ def account(
         version=__version__,
         command=_command(config, reading),
         config=config.model_dump(mode="json", exclude={*WHO_COMPUTES, "shards", "max_time"}),
-        packages={name: metadata.version(name) for name in _PACKAGES},
+        packages=versions(),
     )
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from laion_probe.config import FiltersConfig
+from laion_probe.drawing import ENGLISH, agreement_of, pair_of
 from laion_probe.estimate import count_share
 from laion_probe.exclusion import Design, share_of_units
-from laion_probe.filtering import ENGLISH, FilterPlan, agreement_of, pair_of
+from laion_probe.filtering import FilterPlan
 from laion_probe.filters_result import DetectorPair, Detectors, GroupAgreement
+from laion_probe.language import primary
 from laion_probe.questions.counted import Cells, Counted
 from laion_probe.results import Estimate
 
@@ -38,7 +41,8 @@ def detectors(
         names=names,
         n=english.total(english.level == 0),
         note="captions as given, before any cleaning, empty ones left out, chosen one by one by a "
-        f"hash of the row ({plan.audited:.2%} of {n_rows:,} rows)",
+        f"hash of the row ({plan.audited:.2%} of {n_rows:,} rows). Codes of one language agree: iw "
+        "and he, zh-Hant and zh",
         english={
             name: compare.share(english, english.hits == 1, english.level == k)
             for k, name in enumerate(english.levels)
@@ -76,7 +80,11 @@ class _Compare:
             ((a, b, n) for (a, b), n in zip(pairs, counts, strict=True)),
             key=lambda m: (-m[2], m[0], m[1]),
         )
-        alike = np.isin(cells.level, [k for k, (a, b) in enumerate(pairs) if a == b])
+        first_codes, second_codes = (
+            pl.Series([p[i] for p in pairs], dtype=pl.String) for i in (0, 1)
+        )
+        same = primary(first_codes) == primary(second_codes)
+        alike = np.isin(cells.level, same.arg_true().to_numpy())
         return DetectorPair(
             first=first,
             second=second,

@@ -45,13 +45,14 @@ class Cells:
         """Rows in the chosen cells."""
         return int(self.n[chosen].sum())
 
-    def exclusion(self, mine: Bools, removed: Bools) -> Exclusion:
-        """Rows of ``mine`` that are removed, against the others."""
+    def exclusion(self, mine: Bools, removed: Bools, among: Bools) -> Exclusion:
+        """Rows of ``mine`` that are removed, against the others ``among`` which they are."""
+        rest = ~mine & among
         return Exclusion(
             removed=self.by_unit(mine & removed),
             n=self.by_unit(mine),
-            removed_rest=self.by_unit(~mine & removed),
-            n_rest=self.by_unit(~mine),
+            removed_rest=self.by_unit(rest & removed),
+            n_rest=self.by_unit(rest),
         )
 
 

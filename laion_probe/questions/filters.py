@@ -10,12 +10,11 @@ from pathlib import Path
 import polars as pl
 
 from laion_probe.config import FiltersConfig
+from laion_probe.drawing import RELIABLE, Found
 from laion_probe.errors import ConfigError
 from laion_probe.filtering import (
-    RELIABLE,
     FilterPlan,
     FilterWork,
-    Found,
     UnitFilter,
     decode_filter,
     encode_filter,
@@ -27,7 +26,7 @@ from laion_probe.language import DETECTORS
 from laion_probe.questions.counted import Counted
 from laion_probe.questions.domains import DOMAIN, name_domains
 from laion_probe.questions.inputs import already_passed, cache_folder
-from laion_probe.questions.kept import KeptIds
+from laion_probe.questions.kept import KeptIds, file_stem
 from laion_probe.questions.reading import random_order, rows_of
 from laion_probe.questions.scanning import check_failed, kept_rows, run_options
 from laion_probe.questions.verdict import Account, verdict
@@ -38,6 +37,9 @@ from laion_probe.shards import Unit, list_shards, list_units
 from laion_probe.store import Partials
 
 __all__ = ["filters"]
+
+#: The group that is as each recipe's own detector reads it.
+RECIPES_OWN = "language"
 
 #: Called after each unit with (units done, of, rows so far).
 Watch = Callable[[int, int, int], None]
@@ -56,7 +58,7 @@ def filters(
     ``config.cache``. Raises a `LaionProbeError` that says what to do when an input cannot be used.
     """
     recipes = _recipes(config)
-    _check_names(config, recipes)
+    _check_names(config)
     shards = list_shards(config.shards, config.columns)
     units = list_units(shards)
     order = random_order(units, config.seed)
@@ -76,6 +78,7 @@ def filters(
         audited=min(1.0, config.audit_captions / n_rows) if n_rows and config.detectors else 0.0,
         examples=config.examples,
         seed=config.seed,
+        observed=tuple(_observed(r, already) for r in recipes),
     )
     kept: Partials[UnitFilter] = Partials(
         cache_folder(config) / "filters" / plan.fingerprint, encode_filter, decode_filter
@@ -110,6 +113,13 @@ def filters(
     return verdict(account)
 
 
+def _observed(recipe: Recipe, already: Recipe | None) -> int:
+    """The bits of the steps whose removal can be seen: not those that the input has passed."""
+    return sum(
+        1 << i for i in recipe.deciding if already is None or not already.passed(recipe.step[i])
+    )
+
+
 def _recipes(config: FiltersConfig) -> tuple[Recipe, ...]:
     if not config.recipe:
         raise ConfigError(
@@ -117,17 +127,26 @@ def _recipes(config: FiltersConfig) -> tuple[Recipe, ...]:
         )
     recipes = tuple(load_recipe(name) for name in config.recipe)
     names = [r.name for r in recipes]
-    if twice := {n for n in names if names.count(n) > 1}:
-        raise ConfigError(f"two recipes have the name {', '.join(sorted(twice))}: rename one")
+    stems = [file_stem(n) for n in names]
+    if twice := {n for n, stem in zip(names, stems, strict=True) if stems.count(stem) > 1}:
+        raise ConfigError(
+            f"two recipes have the name {' or '.join(sorted(twice))}, which would be one file: "
+            "rename one"
+        )
     return recipes
 
 
-def _check_names(config: FiltersConfig, recipes: Sequence[Recipe]) -> None:
+def _check_names(config: FiltersConfig) -> None:
     """A wrong name is said before anything is read."""
     for kind, names in (("group", config.by), ("detector", config.detectors)):
         if len(set(names)) != len(names):
             raise ConfigError(f"a {kind} is named twice: {', '.join(names)}")
-    for name in (*config.by, *(g for r in recipes for s in r.step for g in s.groups)):
+    if RECIPES_OWN in config.by:
+        raise ConfigError(
+            f"--by {RECIPES_OWN} is as the recipe's detector reads it, and recipes differ: use "
+            f"{RECIPES_OWN}:DETECTOR, such as {RECIPES_OWN}:cld2"
+        )
+    for name in config.by:
         if name != DOMAIN:  # its levels are not known yet
             load_group(name)
     for name in config.detectors:
@@ -170,6 +189,9 @@ class _Run:
         self.n_rows += result.n
         for example in result.examples:
             best = self.found.setdefault(example.cell, [])
+            if any(known.text == example.text and known.draw <= example.draw for known in best):
+                continue
+            best[:] = [known for known in best if known.text != example.text]
             best.append(example)
             best.sort(key=lambda e: (e.draw, e.text))
             del best[self.plan.examples :]
@@ -192,7 +214,8 @@ def _decide(
             rows = SetRows(frames, run.n_rows, scratch, f"{r}:")
             for place, frame in rows.read(f"hits_{r}"):
                 mine[place] = frame.to_series().to_numpy()
-            frozen.append(decide_sets(recipe, rows, mine) if plan.sets == "keep" else {})
+            mask = plan.mask(r)
+            frozen.append(decide_sets(recipe, rows, mine, mask) if plan.sets == "keep" else {})
             hits.append(mine)
         everything = SetRows(frames, run.n_rows, Path())
         columns = [*plan.groups, *(f"blind_{r}" for r in range(len(hits)))]
@@ -208,6 +231,6 @@ def _decide(
                 )
                 run.counted.add_cells(recount(table, plan))
                 for r, writer in enumerate(writers):
-                    mask = sum(1 << i for i in plan.recipes[r].deciding)
-                    writer.add(frame.select(ids).filter(pl.Series((hits[r][place] & mask) == 0)))
+                    kept_ones = pl.Series((hits[r][place] & plan.mask(r)) == 0)
+                    writer.add(frame.select(ids).filter(kept_ones))
     return frozen

@@ -249,6 +249,8 @@ def already_passed(declared: str | None, shards: tuple[Shard, ...]) -> tuple[Rec
     if declared is not None:
         if declared in ("none", "unknown"):
             return None, "declared by the user"
+        if declared.endswith(".toml"):
+            return load_recipe(declared), "declared by the user"
         sets = {name.lower(): facts.already for name, facts in PUBLIC_SETS.items()}
         if declared not in known_recipes() and declared.lower() not in sets:
             raise UnknownName("filter", declared, (*known_recipes(), *sets, "unknown"))

@@ -13,7 +13,7 @@ from laion_probe.questions.scanning import check_failed, run_options
 from laion_probe.runners import Failure, run_in_order
 from laion_probe.scan import JudgeWork, Plan, Scan, resolve
 from laion_probe.shards import Unit, list_units
-from laion_probe.store import Partials, fingerprint, frame_bytes
+from laion_probe.store import Partials, fingerprint, frame_bytes, read_frame
 
 __all__ = ["Judged", "judge"]
 
@@ -33,7 +33,7 @@ def judge(inputs: Inputs, config: ProbeConfig, progress: Progress) -> Judged:
     plan = Plan(inputs.recipe)
     folder = inputs.cache / "scans" / fingerprint(["rows", plan.fingerprint])
     kept: Partials[pl.DataFrame] = Partials(
-        folder, frame_bytes, lambda unit, data: pl.read_ipc(data)
+        folder, frame_bytes, lambda unit, data: read_frame(data)
     )
     work = JudgeWork(inputs.recipe)
     done: list[Unit] = []

@@ -14,12 +14,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-__all__ = ["KeptIds"]
+__all__ = ["KeptIds", "file_stem"]
 
 #: Ids are divided by their highest bits, so that each part can be sorted in memory: of 2 billion
 #: rows a part is 125 MB.
 _PARTS = 256
 _ID = np.dtype("u8,u8")
+
+
+def file_stem(recipe: str) -> str:
+    """What files of a recipe are called."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", recipe).lower()
 
 
 class KeptIds:
@@ -32,7 +37,7 @@ class KeptIds:
 
     def __init__(self, folder: Path | None, name: str, scratch: Path) -> None:
         assert folder is not None
-        stem = re.sub(r"[^\w.-]+", "-", name)
+        stem = file_stem(name)
         self.npy, self.parquet = (folder / f"kept-{stem}.{end}" for end in ("npy", "parquet"))
         self._scratch_parent = scratch
         self.n = 0

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from laion_probe.attribution import MAX_PLAYERS, PatternCounts, pattern_effects, shapley_of_shares
 from laion_probe.counts import ALL
+from laion_probe.errors import ConfigError
 from laion_probe.exclusion import odds_ratio, risk_difference, risk_ratio
 from laion_probe.filtering import REWRITE_BITS, outcomes_of, patterns_of, rewrite_of
 from laion_probe.filters_result import (
@@ -33,6 +34,9 @@ __all__ = ["Rules", "recipe_account"]
 
 Bools = NDArray[np.bool_]
 
+#: Levels of a group: there are some 200 languages, and each takes several estimates.
+MOST_LEVELS = 400
+
 
 @dataclass(frozen=True)
 class Rules:
@@ -47,15 +51,21 @@ class Rules:
     flag: float
     skipped: bool
 
+    def players(self, recipe: Recipe) -> tuple[int, ...]:
+        """The deciding steps that take part: what the input has passed removes nothing here."""
+        already = self.already
+        return tuple(
+            i for i in recipe.deciding if already is None or not already.passed(recipe.step[i])
+        )
+
 
 def recipe_account(
     place: int, recipe: Recipe, counted: Counted, rules: Rules, frozen: dict[str, str]
 ) -> RecipeAccount:
     """The account of the recipe at a place in the run."""
     everything = counted.cells(patterns_of(place, ALL))
-    mask = sum(1 << i for i in recipe.deciding)
     every = np.ones(len(everything.n), dtype=bool)
-    kept = (everything.hits & mask) == 0
+    kept = _alive(everything, rules.players(recipe), len(recipe.step))
     steps = tuple(
         _effect(i, place, recipe, counted, rules, everything, frozen)
         for i in range(len(recipe.step))
@@ -71,11 +81,12 @@ def recipe_account(
         kept=_share(everything, kept, every, counted),
         steps=steps,
         survival=tuple(
-            _share(everything, _alive(everything, recipe, i + 1), every, counted)
+            _share(everything, _alive(everything, rules.players(recipe), i + 1), every, counted)
             for i in range(len(recipe.step))
         ),
-        totals=tuple(_totals(recipe, everything)),
-        groups=tuple(_group(name, place, recipe, counted, rules, steps) for name in rules.groups),
+        left_out=tuple(s.id for s in recipe.step if s.role == "set" and rules.skipped),
+        totals=tuple(_totals(recipe, everything, rules)),
+        groups=tuple(_group(name, place, recipe, counted, rules) for name in rules.groups),
         rewrites=tuple(
             _rewrite(i, place, recipe, counted, rules)
             for i, step in enumerate(recipe.step)
@@ -89,9 +100,9 @@ def _share(cells: Cells, hit: Bools, base: Bools, counted: Counted) -> Estimate:
     return counted.share(cells.by_unit(hit & base), cells.by_unit(base))
 
 
-def _alive(cells: Cells, recipe: Recipe, before: int) -> Bools:
-    """Cells that no deciding step earlier than position ``before`` removes."""
-    mask = sum(1 << i for i in recipe.deciding if i < before)
+def _alive(cells: Cells, players: Sequence[int], before: int) -> Bools:
+    """Cells that no player earlier than position ``before`` removes."""
+    mask = sum(1 << i for i in players if i < before)
     return np.asarray((cells.hits & mask) == 0, dtype=bool)
 
 
@@ -109,7 +120,8 @@ def _effect(
     frozen: dict[str, str],
 ) -> StepEffect:
     step, decides = recipe.step[i], i in recipe.deciding
-    reached, hit, blind = _alive(cells, recipe, i), _bit(cells.hits, i), _bit(cells.blind, i)
+    hit, blind = _bit(cells.hits, i), _bit(cells.blind, i)
+    reached = _alive(cells, rules.players(recipe), i)
     here = cells.total(reached & hit)
     observable = rules.already is None or not rules.already.passed(step)
     notes = [step.note, frozen.get(step.id, "")]
@@ -172,81 +184,71 @@ def _patterns(cells: Cells, rows: NDArray[np.int64]) -> PatternCounts:
     return PatternCounts(masks, counts)
 
 
-def _totals(recipe: Recipe, cells: Cells) -> list[StepRemoval]:
-    effects = pattern_effects(recipe.deciding, _patterns(cells, np.zeros_like(cells.level)))
-    return [
-        StepRemoval(
-            step=recipe.step[i].id,
-            alone=int(effects.alone[k, 0]),
-            only=int(effects.only[k, 0]),
-            in_order=int(effects.in_order[k, 0]),
-            blind=cells.total(_bit(cells.blind, i)),
-        )
-        for k, i in enumerate(recipe.deciding)
-    ]
+def _totals(recipe: Recipe, cells: Cells, rules: Rules) -> list[StepRemoval]:
+    zeros = np.zeros_like(cells.level)
+    return [x[0] for x in _removals(recipe, cells, _patterns(cells, zeros), rules)]
 
 
-def _group(
-    name: str,
-    place: int,
-    recipe: Recipe,
-    counted: Counted,
-    rules: Rules,
-    steps: Sequence[StepEffect],
-) -> GroupAccount:
+def _removals(
+    recipe: Recipe, cells: Cells, table: PatternCounts, rules: Rules
+) -> list[list[StepRemoval]]:
+    """Of every deciding step, the removal at each row of the table (a level, or everything)."""
+    players = rules.players(recipe)
+    effects = pattern_effects(players, table)
+    alive = _alive(cells, players, len(recipe.step))
+    out = []
+    for i in recipe.deciding:
+        step, hit, blind = recipe.step[i].id, _bit(cells.hits, i), _bit(cells.blind, i)
+        rows = []
+        for k in range(len(table.counts)):
+            mine = cells.level == k if len(table.counts) > 1 else np.ones(len(hit), dtype=bool)
+            if i in players:
+                p = players.index(i)
+                alone, only, in_order = (
+                    int(n[p, k]) for n in (effects.alone, effects.only, effects.in_order)
+                )
+            else:  # what the replay removes of rows that had passed the step
+                alone = cells.total(mine & hit)
+                only = cells.total(mine & hit & alive)
+                in_order = cells.total(mine & hit & _alive(cells, players, i))
+            blind_rows = cells.total(mine & blind)
+            rows.append(
+                StepRemoval(step=step, alone=alone, only=only, in_order=in_order, blind=blind_rows)
+            )
+        out.append(rows)
+    return out
+
+
+def _group(name: str, place: int, recipe: Recipe, counted: Counted, rules: Rules) -> GroupAccount:
     group = load_group(name)
     cells = counted.cells(patterns_of(place, name))
-    table = _patterns(cells, cells.level)
-    effects = pattern_effects(recipe.deciding, table)
-    n_active = sum(bool(effects.alone[k].any()) for k in range(len(recipe.deciding)))
-    values, note = None, ""
-    if n_active > MAX_PLAYERS:
-        note = f"no Shapley values: {n_active} steps remove rows, and {MAX_PLAYERS} is the most"
-    elif len(cells.levels):
-        found = shapley_of_shares(recipe.deciding, table)
-        values = found.values
-        if len(found.undefined):
-            note = (
-                f"no Shapley values: {len(found.undefined)} combinations of steps keep nothing, "
-                "and a share of nothing is undefined"
-            )
-    hidden = {s.id for s in steps if not s.observable}
-    replayed = [
-        recipe.step[i].id
-        for k, i in enumerate(recipe.deciding)
-        if recipe.step[i].id in hidden and effects.alone[k].any()
-    ]
-    if replayed and not note:
-        note = (
-            "the values do not sum to the whole change: the replay of steps that the input had "
-            f"passed removes rows too ({', '.join(replayed)}), which is not their effect"
+    if len(cells.levels) > MOST_LEVELS:
+        raise ConfigError(
+            f"group {name} has {len(cells.levels)} levels, at most {MOST_LEVELS} are reported: is "
+            "its column the right one (--column)?"
         )
+    table = _patterns(cells, cells.level)
+    removals = _removals(recipe, cells, table, rules) if cells.levels else []
+    values, note = _shapley(rules.players(recipe), table)
     accounts = []
     for k, level in enumerate(cells.levels):
         mine = cells.level == k
         account = _level(level, mine, recipe, cells, counted, rules)
-        removals, shapley = [], []
+        steps, shapley = [], []
         for p, i in enumerate(recipe.deciding):
-            hit, blind, step = _bit(cells.hits, i), _bit(cells.blind, i), recipe.step[i].id
-            judged = None
-            if not account.too_small and step not in hidden and cells.total(~blind):
-                judged = counted.compare(risk_difference, cells.exclusion(mine, hit))
-            removals.append(
-                StepRemoval(
-                    step=step,
-                    alone=int(effects.alone[p, k]),
-                    only=int(effects.only[p, k]),
-                    in_order=int(effects.in_order[p, k]),
-                    blind=cells.total(mine & blind),
-                    difference=judged,
-                )
-            )
-            value = None
-            if values is not None and step not in hidden and not math.isnan(values[p, k]):
-                value = float(values[p, k])
-            shapley.append(Attributed(step=step, value=value))
+            removal, difference = removals[p][k], None
+            judged = ~_bit(cells.blind, i)
+            seen = i in rules.players(recipe)
+            if seen and not account.too_small and cells.total(judged):
+                among = judged & _known(cells, level)
+                counts = cells.exclusion(mine & judged, _bit(cells.hits, i), among)
+                difference = counted.compare(risk_difference, counts)
+            steps.append(removal.model_copy(update={"difference": difference}))
+            value = values.get(i) if values is not None else None
+            share = None if value is None or math.isnan(value[k]) else float(value[k])
+            shapley.append(Attributed(step=removal.step, value=share))
         accounts.append(
-            account.model_copy(update={"steps": tuple(removals), "shapley": tuple(shapley)})
+            account.model_copy(update={"steps": tuple(steps), "shapley": tuple(shapley)})
         )
     accounts.sort(key=lambda a: (a.level == UNKNOWN, -a.n, a.level))
     return GroupAccount(
@@ -259,15 +261,34 @@ def _group(
     )
 
 
+def _shapley(
+    players: Sequence[int], table: PatternCounts
+) -> tuple[dict[int, NDArray[np.float64]] | None, str]:
+    """The values of each player by level, or why there are none."""
+    masks = table.masks[:, None] >> np.array(players, dtype=np.int64)
+    n_active = int((masks & 1).astype(bool).any(axis=0).sum())
+    if n_active > MAX_PLAYERS:
+        return None, f"no Shapley values: {n_active} steps remove rows, {MAX_PLAYERS} is the most"
+    if not table.counts.any():
+        return None, ""
+    found = shapley_of_shares(players, table)
+    note = ""
+    if len(found.undefined):
+        note = (
+            f"no Shapley values: {len(found.undefined)} combinations of steps keep nothing, and a "
+            "share of nothing is undefined"
+        )
+    return dict(zip(players, found.values, strict=True)), note
+
+
 def _level(
     level: str, mine: Bools, recipe: Recipe, cells: Cells, counted: Counted, rules: Rules
 ) -> LevelAccount:
-    mask = sum(1 << i for i in recipe.deciding)
-    removed = np.asarray((cells.hits & mask) != 0, dtype=bool)
+    removed = ~_alive(cells, rules.players(recipe), len(recipe.step))
     every = np.ones(len(mine), dtype=bool)
     n = cells.total(mine)
     few = n < rules.min_count
-    counts = cells.exclusion(mine, removed)
+    counts = cells.exclusion(mine, removed, _known(cells, level))
     difference = None if few else counted.compare(risk_difference, counts)
     return LevelAccount(
         level=level,
@@ -284,6 +305,13 @@ def _level(
         steps=(),
         shapley=(),
     )
+
+
+def _known(cells: Cells, level: str) -> Bools:
+    """The rows that a level is compared with: of known levels, unless it is the unknown one."""
+    if level == UNKNOWN or UNKNOWN not in cells.levels:
+        return np.ones(len(cells.level), dtype=bool)
+    return np.asarray(cells.level != cells.levels.index(UNKNOWN), dtype=bool)
 
 
 def _flagged(difference: Estimate, flag: float) -> bool:

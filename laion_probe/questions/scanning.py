@@ -42,8 +42,6 @@ H = TypeVar("H", bound="_HasRows")
 #: Called after each unit with the sample so far and the number of all units.
 Watch = Callable[[Sample, int], None]
 
-_PACKAGES = ("ftfy", "numpy", "polars", "pyarrow")
-
 
 def scan(config: ScanConfig, watch: Watch = lambda sample, n_units: None) -> ScanResult:
     """Run a recipe over shards and count who is left, with intervals where not all is read.

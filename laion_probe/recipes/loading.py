@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
+from collections.abc import Callable, Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from laion_probe.errors import ConfigError, UnknownName
+from laion_probe.errors import ConfigError, LaionProbeError, UnknownName
 from laion_probe.language import DETECTORS
 from laion_probe.lexicons.banlists import ban_list_names
 from laion_probe.recipes.lines import line_of
 from laion_probe.recipes.model import MAX_STEPS, Recipe, Step
 from laion_probe.steps import STEPS
 
-__all__ = ["known_recipes", "load_recipe"]
+__all__ = ["CHECKS", "known_recipes", "load_recipe"]
+
+#: What else a step must pass, by modules that recipes know nothing of: each raises a
+#: `LaionProbeError`, to which `load_recipe` adds the file and the line.
+CHECKS: list[Callable[[Step], None]] = []
 
 # Fields that a recipe fills in.
 _FILLED = ("of", "detection")
@@ -37,24 +43,33 @@ def load_recipe(name: str) -> Recipe:
 
     Raises `UnknownName`, or `ConfigError` naming the file, the line and the known keys.
     """
-    return _load(name, ())
+    return _source(name, ()).recipe()
 
 
-def _load(name: str, chain: tuple[str, ...]) -> Recipe:
+def _source(name: str, chain: tuple[str, ...]) -> _Source:
     if name.endswith(".toml"):
         path = Path(name)
         try:
-            text = path.read_text(encoding="utf-8")
-        except OSError as error:
-            known = ", ".join(known_recipes())
-            raise ConfigError(f"recipe {name}: {error.strerror}; known: {known}") from None
-        except UnicodeDecodeError:
-            raise ConfigError(f"recipe {name}: not UTF-8 text; save it as UTF-8") from None
-        return _Source(name, text, path.parent, (*chain, str(path.resolve()))).recipe()
+            text = _read(path)
+        except ConfigError as error:
+            raise ConfigError(f"recipe {error}; known: {', '.join(known_recipes())}") from None
+        return _Source(name, text, path.parent, (*chain, str(path.resolve())))
     if name not in known_recipes():
         raise UnknownName("recipe", name, known_recipes())
     file = resources.files("laion_probe.recipes") / f"{name}.toml"
-    return _Source(name, file.read_text(encoding="utf-8"), Path(), (*chain, name)).recipe()
+    return _Source(name, file.read_text(encoding="utf-8"), Path(), (*chain, name))
+
+
+def _read(path: Path) -> str:
+    """The text of a file, without the byte order mark that some editors begin it with."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: not UTF-8 text; save it as UTF-8") from None
+    except ValueError:
+        raise ConfigError(f"{path}: no name of a file") from None  # a null character
 
 
 class _Source:
@@ -69,8 +84,10 @@ class _Source:
     def recipe(self) -> Recipe:
         try:
             values = tomllib.loads(self.text)
-        except tomllib.TOMLDecodeError as error:  # which says the line
+        except ValueError as error:  # which says the line, but for a number of too many digits
             raise ConfigError(f"recipe {self.name}: not valid TOML: {error}") from None
+        except RecursionError:
+            raise ConfigError(f"recipe {self.name}: not valid TOML: nested too deep") from None
         try:
             recipe = Recipe.model_validate(values)
         except ValidationError as error:
@@ -94,8 +111,11 @@ class _Source:
         step = ""
         if i is not None:
             values = tomllib.loads(self.text)["step"][i]
-            step = f", step '{values['id']}'" if isinstance(values.get("id"), str) else ""
-        return ConfigError(f"recipe {self.name}, line {line}{step}: {what}")
+            id = values.get("id") if isinstance(values, dict) else None
+            step = f", step '{id}'" if isinstance(id, str) else ""
+        message = f"recipe {self.name}, line {line}{step}: {what}"
+        # keys and names may hold line breaks
+        return ConfigError("".join(c if c.isprintable() else repr(c)[1:-1] for c in message))
 
     def _invalid(self, error: ValidationError) -> ConfigError:
         """What pydantic says first, of the recipe or of a step in it."""
@@ -118,6 +138,7 @@ class _Source:
             names = [str(p) for p in first["loc"]]
             what = _said(first, names, step.implementation.Params)
             raise self._error(what, names[0] if names else "params", i) from None
+        self._check_numbers(step, params, i)
         if step.kind == "detect-language" and params.detector not in DETECTORS:
             unknown = UnknownName(DETECTORS.kind, params.detector, DETECTORS)
             raise self._error(str(unknown), "detector", i)
@@ -125,7 +146,23 @@ class _Source:
             if name not in ban_list_names():
                 unknown = UnknownName("ban list", name, ban_list_names())
                 raise self._error(str(unknown), "lists", i)
+        for check in CHECKS:
+            try:
+                check(step)
+            except LaionProbeError as error:
+                raise self._error(str(error), "params", i) from None
         return self._with_words(step, i, getattr(params, "files", ()))
+
+    def _check_numbers(self, step: Step, params: Any, i: int) -> None:
+        """Refuses true and false for a number, and numbers that are none or too large."""
+        for key, given in step.params.items():
+            if isinstance(given, bool) and not isinstance(getattr(params, key), bool):
+                raise self._error(f"'{key}': give a number, not {str(given).lower()}", key, i)
+            for value in _numbers(getattr(params, key)):
+                if isinstance(value, float) and not math.isfinite(value):
+                    raise self._error(f"'{key}': give a finite number, not {value}", key, i)
+                if abs(value) >= 2**63:
+                    raise self._error(f"'{key}': give a number of at most 63 bits", key, i)
 
     def _with_words(self, step: Step, i: int, files: tuple[str, ...]) -> Step:
         if not files:
@@ -133,12 +170,9 @@ class _Source:
         words = list(step.params.get("words", ()))
         for name in files:
             try:
-                lines = (self.folder / name).read_text(encoding="utf-8").splitlines()
-            except OSError as error:
-                what = f"{self.folder / name}: {error.strerror}; files lie beside the recipe"
-                raise self._error(what, "files", i) from None
-            except UnicodeDecodeError:
-                what = f"{self.folder / name}: not UTF-8 text; save it as UTF-8"
+                lines = _read(self.folder / name).splitlines()
+            except ConfigError as error:
+                what = f"{error}; files lie beside the recipe"
                 raise self._error(what, "files", i) from None
             found = [w for line in lines if (w := line.strip()) and not w.startswith("#")]
             if not found:
@@ -155,12 +189,13 @@ class _Source:
         name = recipe.after
         if name.endswith(".toml"):
             name = str(self.folder / name)
-        if (str(Path(name).resolve()) if name.endswith(".toml") else name) in self.chain:
-            raise self._error(f"'{recipe.after}' comes after this recipe itself", "after")
         try:
-            earlier = _load(name, self.chain)
-        except UnknownName as unknown:
-            raise self._error(str(unknown), "after") from None
+            source = _source(name, self.chain)
+        except (UnknownName, ConfigError) as error:
+            raise self._error(str(error), "after") from None
+        if source.chain[-1] in self.chain:
+            raise self._error(f"'{recipe.after}' comes after this recipe itself", "after")
+        earlier = source.recipe()
         own = {s.id for s in recipe.step}
         steps = []
         for step in earlier.step:
@@ -172,6 +207,15 @@ class _Source:
             what = f"{len(steps)} steps with those of '{earlier.name}'; at most {MAX_STEPS}"
             raise self._error(f"{what}: leave some out", "after")
         return Recipe.model_validate({**dict(recipe), "step": steps})
+
+
+def _numbers(value: Any) -> Iterator[int | float]:
+    """Numbers in a parameter, however deep."""
+    if isinstance(value, int | float):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _numbers(part)
 
 
 def _known(model: type[Any]) -> str:
@@ -189,5 +233,8 @@ def _said(error: Any, names: list[str], model: type[Any]) -> str:
         return f"'{key}' is missing; {_known(model)}"
     if not key:
         return f"{message}; {_known(model)}"
-    got = repr(error["input"])
+    try:
+        got = repr(error["input"])
+    except (RecursionError, ValueError):  # tables too deep, hexadecimal numbers too long
+        got = "this"
     return f"'{key}': {message}, not {got if len(got) <= 60 else got[:59] + '…'}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -45,7 +46,7 @@ class Step(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    id: str = Field(pattern=r"^([^:\s]+:)?[a-z0-9][a-z0-9-]*$")
+    id: str = Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9 ._+-]*:)?[a-z0-9][a-z0-9-]*$")
     kind: str
     title: str
     source: str = ""
@@ -97,6 +98,15 @@ class Recipe(BaseModel):
     confidence: Confidence = "user"
     after: str = ""
     step: tuple[Step, ...] = Field((), max_length=MAX_STEPS)
+
+    @field_validator("name")
+    @classmethod
+    def _can_name_a_file(cls, name: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9 ._+-]*[A-Za-z0-9._+-])?", name):
+            raise ValueError(
+                "use letters and digits of English, dots, hyphens, _ or +, and blanks inside"
+            )
+        return name
 
     @field_validator("step")
     @classmethod

@@ -213,6 +213,13 @@ class ShownRecipe:
     groups: list[ShownGroup]
     rewrites: list[ShownRewrite]
 
+    @property
+    def hidden(self) -> str:
+        """Whether all or some of the deciding steps cannot be observed, or an empty string."""
+        deciding = {removal.step for removal in self.recipe.totals}
+        seen = {s.observable for s in self.recipe.steps if s.id in deciding}
+        return "" if False not in seen else "some" if True in seen else "all"
+
 
 @dataclass(frozen=True)
 class FiltersView:

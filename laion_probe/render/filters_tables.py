@@ -157,10 +157,11 @@ def _removals(r: FiltersResult) -> Iterator[Row]:
 
 def _shapley(r: FiltersResult) -> Iterator[Row]:
     notes = {(x.name, g.name): g.shapley_note for x in r.recipes for g in x.groups}
+    hidden = {(x.name, s.id) for x in r.recipes for s in x.steps if not s.observable}
     for x, row, level in _levels(r):
-        note = notes[x.name, str(row["group"])]
+        note = notes[x.name, str(row["group"])] or "not defined"
         for value in level.shapley:
-            none = note or "some set of steps keeps nothing"
+            none = "not observable" if (x.name, value.step) in hidden else note
             reason = none if value.value is None else ""
             yield row | {"step": value.step, "value": value.value, "reason": reason}
 

@@ -13,13 +13,21 @@ from laion_probe.steps.base import Batch, Outcomes, Role, StepKind, StepParams, 
 __all__ = ["KINDS"]
 
 
+# Four bytes a character still fit into the 32 bits that polars counts bytes in.
+_MOST = 1_000_000_000
+
+
 class _Range(StepParams):
-    """At least one end of a range."""
+    """At least one end of a range; the fields are its lower and its upper end."""
 
     @model_validator(mode="after")
     def _one_end(self) -> _Range:
-        if all(getattr(self, name) is None for name in type(self).model_fields):
-            raise ValueError(f"give {' or '.join(type(self).model_fields)}")
+        low, high = type(self).model_fields
+        least, most = getattr(self, low), getattr(self, high)
+        if least is most is None:
+            raise ValueError(f"give {low} or {high}")
+        if least is not None and most is not None and least > most:
+            raise ValueError(f"{low} is above {high}, which no caption can meet: swap them")
         return self
 
 
@@ -41,8 +49,8 @@ class CaptionLength:
     needs: ClassVar[tuple[str, ...]] = ("text",)
 
     class Params(_Range):
-        min_characters: int | None = Field(None, gt=0)
-        max_characters: int | None = Field(None, gt=0)
+        min_characters: int | None = Field(None, gt=0, le=_MOST)
+        max_characters: int | None = Field(None, gt=0, le=_MOST)
 
     def judge(self, batch: Batch, params: Any) -> Outcomes:
         least, most = params.min_characters, params.max_characters
@@ -75,8 +83,8 @@ class WordCount:
     needs: ClassVar[tuple[str, ...]] = ("text",)
 
     class Params(_Range):
-        min_words: int | None = Field(None, gt=0)
-        max_words: int | None = Field(None, gt=0)
+        min_words: int | None = Field(None, gt=0, le=_MOST)
+        max_words: int | None = Field(None, gt=0, le=_MOST)
 
     def judge(self, batch: Batch, params: Any) -> Outcomes:
         out = pl.repeat(False, batch.n, dtype=pl.Boolean, eager=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+import re
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import polars as pl
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from laion_probe.language import NO_LANGUAGE, guess_frame
 from laion_probe.steps.base import (
@@ -23,6 +24,19 @@ from laion_probe.steps.base import (
 __all__ = ["KINDS"]
 
 
+def _as_detectors_write(code: str) -> str:
+    """Codes are compared letter by letter, so that "EN" would never be found."""
+    shape = "[a-z]{2,3}(-[A-Za-z0-9]+)*"
+    if re.fullmatch(shape, code):
+        return code
+    near = "-".join([code.lower().replace("_", "-").partition("-")[0], *re.split("[-_]", code)[1:]])
+    hint = f"write '{near}'" if re.fullmatch(shape, near) else "write one such as en, zh-Latn, und"
+    raise ValueError(f"detectors give codes in lower case: {hint}")
+
+
+_Code = Annotated[str, AfterValidator(_as_detectors_write)]
+
+
 class DetectLanguage:
     """Measures the caption's language; ``reliable_only`` turns unreliable guesses to 'und'."""
 
@@ -32,7 +46,7 @@ class DetectLanguage:
     class Params(StepParams):
         detector: str
         reliable_only: bool = False
-        rename: dict[str, str] = Field(default_factory=dict)
+        rename: dict[_Code, _Code] = Field(default_factory=dict)
 
     def judge(self, batch: Batch, params: Any) -> Outcomes:
         guesses = batch.measured(
@@ -59,8 +73,8 @@ class KeepLanguage:
     needs: ClassVar[tuple[str, ...]] = ()
 
     class Params(StepParams):
-        keep: tuple[str, ...] = ()
-        all_but: tuple[str, ...] = ()
+        keep: tuple[_Code, ...] = ()
+        all_but: tuple[_Code, ...] = ()
         others: Literal["drop", "route"] = "drop"
 
         @model_validator(mode="after")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+import math
+import re
+from typing import Annotated, Any, ClassVar, Literal
 
 import polars as pl
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from laion_probe.measures import domain
 from laion_probe.steps.base import (
@@ -26,6 +28,22 @@ __all__ = ["KINDS"]
 _LONG_PATTERN = 1000
 
 
+# The empty one is in every text.
+_Substring = Annotated[str, Field(min_length=1)]
+
+
+def _host_name(given: str) -> str:
+    """Refuses what no URL has as its host: a whole URL, a port, a wildcard."""
+    if re.fullmatch(r"\.?[^\s.\[\]/\\:@?#*,;]+(\.[^\s.\[\]/\\:@?#*,;]+)*\.?", given):
+        return given
+    host = domain(given if "//" in given else f"//{given}").removeprefix("*.")
+    example = host if re.fullmatch(r"[\w-]+(\.[\w-]+)+", host) else "example.com"
+    raise ValueError(f"no host name: write one without scheme, port or slash, such as {example}")
+
+
+_Host = Annotated[str, AfterValidator(_host_name)]
+
+
 def _parsed(urls: pl.Series) -> pl.Series:
     """Without what parsing a URL leaves out of it."""
     return urls.str.replace_all(r"[\t\r\n]", "")
@@ -38,7 +56,7 @@ class UrlSubstrings:
     needs: ClassVar[tuple[str, ...]] = ("url",)
 
     class Params(StepParams):
-        any_of: tuple[str, ...] = Field(min_length=1)
+        any_of: tuple[_Substring, ...] = Field(min_length=1)
         ignore_case: bool = True
 
     def judge(self, batch: Batch, params: Any) -> Outcomes:
@@ -55,7 +73,7 @@ class DomainLength:
     needs: ClassVar[tuple[str, ...]] = ("url",)
 
     class Params(StepParams):
-        max_characters: int = Field(gt=0)
+        max_characters: int = Field(gt=0, le=1_000_000_000)  # of the 32 bits that polars has
 
     def judge(self, batch: Batch, params: Any) -> Outcomes:
         urls = batch.column("url")
@@ -80,7 +98,7 @@ class Domains:
     needs: ClassVar[tuple[str, ...]] = ("url",)
 
     class Params(StepParams):
-        any_of: tuple[str, ...] = Field(min_length=1)
+        any_of: tuple[_Host, ...] = Field(min_length=1)
 
     def judge(self, batch: Batch, params: Any) -> Outcomes:
         urls = batch.column("url")
@@ -165,6 +183,10 @@ class Score:
         def _one_bound(self) -> Any:
             if self.at_least is self.above is self.at_most is self.below is None:
                 raise ValueError("give at_least, above, at_most or below")
+            low = max(x for x in (self.at_least, self.above, -math.inf) if x is not None)
+            high = min(x for x in (self.at_most, self.below, math.inf) if x is not None)
+            if low > high or (low == high and (low == self.above or high == self.below)):
+                raise ValueError("no score can meet all of these bounds: change one")
             return self
 
         @property
@@ -211,7 +233,7 @@ class NsfwSubstrings:
     needs: ClassVar[tuple[str, ...]] = ("nsfw", "text")
 
     class Params(StepParams):
-        any_of: tuple[str, ...] = Field(min_length=1)
+        any_of: tuple[_Substring, ...] = Field(min_length=1)
 
     def judge(self, batch: Batch, params: Any) -> Outcomes:
         suspect = batch.column("nsfw") != "UNLIKELY"  # null where there is no tag

@@ -22,6 +22,7 @@ from laion_probe.steps.base import (
     not_evaluable,
     unknown_where,
 )
+from laion_probe.steps.words import Word
 
 __all__ = ["KINDS"]
 
@@ -39,12 +40,13 @@ class Duplicates:
         by: tuple[Literal["url", "text"], ...] = Field(min_length=1)
 
     def judge(self, batch: Batch, params: Any) -> Outcomes:
-        columns = {"url": batch.column("url"), "text": batch.text}
-        batch.set_key = None
-        if "url" in params.by and columns["url"].null_count():
-            return not_evaluable(batch.n)
-        batch.set_key = pl.Series(row_keys([columns[c].to_list() for c in params.by]))
-        return keep(batch.n)
+        urls = batch.column("url")
+        columns = {"url": urls.fill_null(""), "text": batch.text}
+        keys = pl.Series(row_keys([columns[c].to_list() for c in params.by]))
+        # a row without an address is no duplicate of another one
+        blind = urls.is_null() if "url" in params.by else pl.repeat(False, batch.n, eager=True)
+        batch.set_key = unknown_where(blind, keys)
+        return drop(unknown_where(blind, pl.repeat(False, batch.n, eager=True)))
 
 
 class CaptionFrequency:
@@ -102,7 +104,7 @@ class Balance:
 
     class Params(StepParams):
         t: int = Field(gt=0)
-        words: tuple[str, ...] = ()
+        words: tuple[Word, ...] = ()
         files: tuple[str, ...] = ()
         seed: int = 0
 

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import polars as pl
-from pydantic import model_validator
+from pydantic import AfterValidator, model_validator
 
 from laion_probe.lexicons.banlists import UNSPACED, ban_list
 from laion_probe.steps.base import Batch, Outcomes, Role, StepKind, StepParams, drop
 
-__all__ = ["KINDS", "word_matcher"]
+__all__ = ["KINDS", "Word", "word_matcher"]
+
+
+def _not_blank(word: str) -> str:
+    if not word.strip():
+        raise ValueError("no word: leave it out")
+    return word
+
+
+#: A word or phrase, which more than white space must be.
+Word = Annotated[str, AfterValidator(_not_blank)]
 
 # Python's \W, which C4's filter was written in; that of polars takes marks for letters.
 _ALONE = r"(?:^|[^\p{{L}}\p{{N}}_])(?:{})(?:[^\p{{L}}\p{{N}}_]|$)"
@@ -33,7 +43,7 @@ class BanList:
 
     class Params(StepParams):
         lists: tuple[str, ...] = ()
-        words: tuple[str, ...] = ()
+        words: tuple[Word, ...] = ()
         files: tuple[str, ...] = ()
         whole_word: bool = True
 

@@ -86,6 +86,9 @@ def test_steps_that_the_input_has_passed_make_no_headline(shards: Path, tmp_path
     for level in passed.groups[0].levels:
         assert not level.flagged
         assert level.n_kept == level.n
+    assert any("has this input really passed laion5b-en?" in s for s in result.finding)
+    clean = next(s for s in passed.steps if s.id == "clean")
+    assert clean.observable, "a rewrite removes nothing, seen or not"
     url = next(s for s in other.steps if s.id == "url")
     english = next(s for s in other.steps if s.id == "english")
     assert (url.observable, english.observable) == (False, True)

@@ -14,7 +14,7 @@ from laion_probe.results import Estimate, LevelRemoval, StepEffect
 from laion_probe.scan import Scan
 from laion_probe.steps import Outcome
 
-__all__ = ["no_removal", "passed_before", "step_effects"]
+__all__ = ["no_removal", "passed_before", "players", "step_effects"]
 
 Bools = NDArray[np.bool_]
 
@@ -112,6 +112,13 @@ def _not_observable(n: int) -> Estimate:
 
 def _not_a_decision(step: Step) -> Estimate:
     return Estimate(value=None, low=None, high=None, n=0, units=0, method=no_removal(step))
+
+
+def players(recipe: Recipe, already: Recipe | None) -> tuple[int, ...]:
+    """The deciding steps whose removal can be seen: not those that the input has passed."""
+    return tuple(
+        i for i in recipe.deciding if already is None or not already.passed(recipe.step[i])
+    )
 
 
 def no_removal(step: Step) -> str:

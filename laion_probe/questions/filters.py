@@ -25,6 +25,7 @@ from laion_probe.groups import load_group
 from laion_probe.language import DETECTORS
 from laion_probe.questions.counted import Counted
 from laion_probe.questions.domains import DOMAIN, name_domains
+from laion_probe.questions.effects import players
 from laion_probe.questions.inputs import already_passed, cache_folder
 from laion_probe.questions.kept import KeptIds, file_stem
 from laion_probe.questions.reading import random_order, rows_of
@@ -78,7 +79,7 @@ def filters(
         audited=min(1.0, config.audit_captions / n_rows) if n_rows and config.detectors else 0.0,
         examples=config.examples,
         seed=config.seed,
-        observed=tuple(_observed(r, already) for r in recipes),
+        observed=tuple(sum(1 << i for i in players(r, already)) for r in recipes),
     )
     kept: Partials[UnitFilter] = Partials(
         cache_folder(config) / "filters" / plan.fingerprint, encode_filter, decode_filter
@@ -111,13 +112,6 @@ def filters(
         frozen=frozen,
     )
     return verdict(account)
-
-
-def _observed(recipe: Recipe, already: Recipe | None) -> int:
-    """The bits of the steps whose removal can be seen: not those that the input has passed."""
-    return sum(
-        1 << i for i in recipe.deciding if already is None or not already.passed(recipe.step[i])
-    )
 
 
 def _recipes(config: FiltersConfig) -> tuple[Recipe, ...]:

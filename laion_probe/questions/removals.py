@@ -25,7 +25,7 @@ from laion_probe.filters_result import (
 )
 from laion_probe.groups import UNKNOWN, load_group
 from laion_probe.questions.counted import Cells, Counted
-from laion_probe.questions.effects import no_removal, passed_before
+from laion_probe.questions.effects import no_removal, passed_before, players
 from laion_probe.recipes import Recipe
 from laion_probe.results import Estimate, StepEffect
 from laion_probe.steps import Outcome
@@ -53,10 +53,7 @@ class Rules:
 
     def players(self, recipe: Recipe) -> tuple[int, ...]:
         """The deciding steps that take part: what the input has passed removes nothing here."""
-        already = self.already
-        return tuple(
-            i for i in recipe.deciding if already is None or not already.passed(recipe.step[i])
-        )
+        return players(recipe, self.already)
 
 
 def recipe_account(
@@ -123,7 +120,7 @@ def _effect(
     hit, blind = _bit(cells.hits, i), _bit(cells.blind, i)
     reached = _alive(cells, rules.players(recipe), i)
     here = cells.total(reached & hit)
-    observable = rules.already is None or not rules.already.passed(step)
+    observable = not decides or i in rules.players(recipe)
     notes = [step.note, frozen.get(step.id, "")]
     n_blind = cells.total(blind) if decides else 0
     if step.role == "set" and rules.skipped:

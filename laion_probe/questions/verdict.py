@@ -279,6 +279,22 @@ def _finding(
             f"The input has passed {a.already.name} ({a.already_note}): what its steps had removed "
             "cannot be seen here, which is not zero."
         )
+        yield from _doubts(recipes, a.already.name)
+
+
+def _doubts(recipes: Sequence[RecipeAccount], already: str) -> Iterator[str]:
+    """Steps that many rows fail though they are said to have passed them."""
+    seen: set[str] = set()
+    for account in recipes:
+        hidden = {s.id: s.title for s in account.steps if not s.observable}
+        for total in account.totals:
+            title = hidden.get(total.step, "")
+            if title and title not in seen and total.alone > 0.01 * account.n:
+                seen.add(title)
+                yield (
+                    f"Yet {_percent(total.alone / account.n)} of the rows fail “{title}” as it is "
+                    f"replayed here: has this input really passed {already}? Say so with --already."
+                )
 
 
 def _silent(account: RecipeAccount) -> str:

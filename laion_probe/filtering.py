@@ -111,7 +111,7 @@ class FilterPlan:
         """Identifies the plan: partial results of another plan or version never mix with it."""
         recipes = [r.model_dump(mode="json") for r in self.recipes]
         sets = self.sets if self.has_sets else ""
-        groups = [group_key(name) for name in self.groups]
+        groups = [self.groups, *(group_key(name) for name in self.all_groups)]
         rest = [groups, sets, self.ids, self.detectors, self.audited, self.examples, self.seed]
         masks = [self.mask(r) for r in range(len(recipes))]
         return fingerprint([__version__, versions(), "filters", recipes, masks, *rest])

@@ -45,7 +45,7 @@ _OTHER_DOMAIN = "other"
 
 @dataclass(frozen=True)
 class Group:
-    """A way to divide rows: ``levels`` maps a batch, after all steps, to a level a row (String).
+    """A way to divide rows: ``levels`` maps a batch to a level a row (String).
 
     Captions are as given (``batch.column("text")``), not as rewritten. ``source`` says where the
     division is from, ``note`` what a reader of its counts must know.

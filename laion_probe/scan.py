@@ -75,7 +75,7 @@ class Plan:
     def fingerprint(self) -> str:
         """Identifies the plan: partial results of another plan or version never mix with it."""
         recipe = self.recipe.model_dump(mode="json")
-        groups = [group_key(name) for name in self.groups]
+        groups = [self.groups, *(group_key(name) for name in self.all_groups)]
         return fingerprint(
             [__version__, versions(), recipe, groups, self.sets if self.set_steps else ""]
         )

@@ -141,8 +141,7 @@ def test_a_steps_difference_is_of_rows_that_it_can_judge(tmp_path: Path) -> None
     }
     for level in ("Latin", "Devanagari"):
         difference = levels[level].steps[0].difference
-        assert difference is not None
-        assert difference.value is None, "one side has no row that the step can judge"
+        assert difference is None, "one side has no row that the step can judge"
 
 
 @pytest.mark.parametrize("recipe_name", ["laion400m", "datacomp-basic"])
@@ -185,9 +184,10 @@ def test_examples_say_what_they_were_drawn_from(tmp_path: Path) -> None:
     removed = next(e for e in result.examples if e.kind == "removed")
     assert removed.n_of == 90
     assert len({row.text for row in removed.rows}) == len(removed.rows) == 3
-    assert removed.title.endswith("(before steps that need every row)")
+    assert not removed.title.endswith("row)"), "no set step comes before it"
     both = next(e for e in result.examples if e.kind == "kept-by-one" and e.other == "mine")
     assert both.n_of == 90
+    assert both.title.endswith("(before steps that need every row)")
     assert not any(e.recipe == "mine" and e.kind == "kept-by-one" for e in result.examples)
     assert all(len(r.text) <= MOST_CHARACTERS + 1 for e in result.examples for r in e.rows)
 
@@ -224,3 +224,41 @@ def test_levels_without_end_are_refused(tmp_path: Path) -> None:
     folder = write(tmp_path / "s", table, 1, 700)
     with pytest.raises(ConfigError, match="group language-tag has 600 levels, at most 400"):
         run(folder, "none", cache=tmp_path / "c", by=("language-tag",))
+
+
+def test_an_edited_list_that_a_step_decides_by_is_another_run(tmp_path: Path) -> None:
+    folder = write(tmp_path / "s", frame(400), 2, 50)
+    words = tmp_path / "words.toml"
+    mine = recipe(
+        tmp_path,
+        'name = "mine"\ntitle = "t"\nsource = "s"\n[[step]]\nid = "w"\nkind = "word-count"\n'
+        'title = "w"\nparams = { min_words = 4 }\n[[step]]\nid = "even"\nkind = "reweight"\n'
+        f'title = "e"\nparams = {{ by = "terms:{words}" }}\n',
+    )
+    weights = []
+    for word in ("doctor", "school"):
+        words.write_text(f'title = "t"\nsource = "me"\n[[list]]\nlevel = "x"\nterms = ["{word}"]\n')
+        weights.append(run(folder, mine, cache=tmp_path / "c").recipes[0].frozen["even"])
+    assert weights[0] != weights[1]
+
+
+def test_a_step_that_removes_again_is_no_reason_for_doubt(tmp_path: Path) -> None:
+    top = recipe(tmp_path, TOP)
+    best = frame(300, similarity=[0.3 + i / 1000 for i in range(300)]).tail(90)
+    folder = write(tmp_path / "s", best, 1, 30)
+    result = run(folder, top, "none", cache=tmp_path / "c", already=top)
+    assert not any("really passed" in s for s in result.finding)
+    assert not any("top keeps" in s or "top drops" in s for s in result.finding)
+    assert "yet" not in result.recipes[0].steps[0].note
+
+
+def test_a_step_that_no_row_reaches_is_not_called_blind(tmp_path: Path) -> None:
+    mine = recipe(
+        tmp_path,
+        'name = "mine"\ntitle = "t"\nsource = "s"\n[[step]]\nid = "all"\nkind = "word-count"\n'
+        'title = "w"\nparams = { min_words = 900 }\n[[step]]\nid = "late"\n'
+        'kind = "caption-present"\ntitle = "c"\n',
+    )
+    folder = write(tmp_path / "s", frame(40), 1)
+    late = run(folder, mine, cache=tmp_path / "c").recipes[0].steps[1]
+    assert late.removed_share.method == "no row reaches it"

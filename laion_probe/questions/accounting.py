@@ -138,7 +138,7 @@ def _effect(
     elif blind:
         notes.append(f"not evaluable on {blind} rows: the column or score is missing")
     if not observable and already:
-        notes += passed_before(already, here)
+        notes += passed_before(already, step, here)
     if not decides:
         removed = _no_estimate(no_removal(step))
     elif not observable:
@@ -228,6 +228,13 @@ def _finding(
         out.append(
             "Rows that a step cannot judge count as kept by it; it cannot judge some or all at: "
             f"{'; '.join(blind)}."
+        )
+    deciding = {recipe.step[i].id for i in recipe.deciding}
+    passed = [s.title for s in steps if not s.observable and s.id in deciding]
+    if passed and share.name.startswith("kept"):
+        out.append(
+            "Steps that the input had passed before are replayed in this share all the same, "
+            f"though what the replay removes is not what they removed: {'; '.join(passed)}."
         )
     return tuple(out)
 

@@ -14,7 +14,7 @@ from laion_probe.results import Estimate, LevelRemoval, StepEffect
 from laion_probe.scan import Scan
 from laion_probe.steps import Outcome
 
-__all__ = ["no_removal", "passed_before", "players", "step_effects"]
+__all__ = ["REMOVES_AGAIN", "no_removal", "passed_before", "players", "step_effects"]
 
 Bools = NDArray[np.bool_]
 
@@ -39,7 +39,7 @@ def step_effects(
                 f"not evaluable on {int(blind.sum())} rows: the column or score is missing"
             )
         if not observable and inputs.already:
-            notes += passed_before(inputs.already, int(here.sum()))
+            notes += passed_before(inputs.already, step, int(here.sum()))
         effects.append(
             StepEffect(
                 id=step.id,
@@ -62,10 +62,14 @@ def step_effects(
     return tuple(effects)
 
 
-def passed_before(already: Recipe, n_failing: int) -> list[str]:
+#: Steps that remove rows again from what they have left: failing them says nothing of the input.
+REMOVES_AGAIN = ("balance", "reweight", "top-share")
+
+
+def passed_before(already: Recipe, step: Step, n_failing: int) -> list[str]:
     """Why the removal of a step cannot be seen, and whether the rows bear that out."""
     notes = [f"removal not observable: the input has passed {already.name} before"]
-    if n_failing:
+    if n_failing and step.kind not in REMOVES_AGAIN:
         notes.append(
             f"yet {n_failing} rows fail it, so the input has not passed this step as it is "
             "replayed here"

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from laion_probe.filters_result import LevelAccount, Overlap, RecipeAccount
 from laion_probe.groups import NONE_NAMED, UNKNOWN
+from laion_probe.questions.effects import REMOVES_AGAIN
 from laion_probe.recipes import Recipe
 
 __all__ = ["cannot_say", "finding"]
@@ -42,7 +43,10 @@ def finding(
                     f"{effect.title}: {effect.n_emptied:,} captions are left without any text"
                     f"{_who(account, effect.step)}."
                 )
+    said_nothing = {account.name for account in recipes if _silent(account)}
     for o in overlaps:
+        if said_nothing & {o.first, o.second}:
+            continue
         yield (
             f"{o.first} keeps {o.n_only_first:,} rows that {o.second} drops; {o.second} keeps "
             f"{o.n_only_second:,} that {o.first} drops; both keep {o.n_both:,}."
@@ -52,21 +56,24 @@ def finding(
             f"The input has passed {already.name} ({already_note}): what its steps had removed "
             "cannot be seen here, which is not zero."
         )
-        yield from _doubts(recipes, already.name)
+        yield from _doubts(recipes, already.name, guessed="guessed" in already_note)
 
 
-def _doubts(recipes: Sequence[RecipeAccount], already: str) -> Iterator[str]:
+def _doubts(recipes: Sequence[RecipeAccount], already: str, *, guessed: bool) -> Iterator[str]:
     """Steps that many rows fail though they are said to have passed them."""
+    advice = "If not, say so with --already." if guessed else "So it was declared."
     seen: set[str] = set()
     for account in recipes:
-        hidden = {s.id: s.title for s in account.steps if not s.observable}
+        hidden = {
+            s.id: s.title for s in account.steps if not s.observable and s.kind not in REMOVES_AGAIN
+        }
         for total in account.totals:
             title = hidden.get(total.step, "")
             if title and title not in seen and total.alone > 0.01 * account.n:
                 seen.add(title)
                 yield (
                     f"Yet {_percent(total.alone / account.n)} of the rows fail “{title}” as it is "
-                    f"replayed here: has this input really passed {already}? Say so with --already."
+                    f"replayed here: has this input really passed {already}? {advice}"
                 )
 
 

@@ -128,7 +128,7 @@ def _effect(
     elif n_blind:
         notes.append(f"not evaluable on {n_blind} rows: the column or score is missing")
     if rules.already and not observable:
-        notes += passed_before(rules.already, here)
+        notes += passed_before(rules.already, step, here)
     elif rules.already and (like := rules.already.selected_like(step)):
         notes.append(
             f"the input was selected by another rule of this kind before ({like.title}, of "
@@ -141,7 +141,8 @@ def _effect(
     else:
         removed = _share(cells, hit, reached & ~blind, counted)
         if removed.n == 0:
-            removed = _none("not evaluable on any row")
+            none_left = cells.total(reached) == 0 and cells.total(~blind) > 0
+            removed = _none("no row reaches it" if none_left else "not evaluable on any row")
     outcomes = counted.cells(outcomes_of(place, i))
     tally = {
         level.lower(): outcomes.total(outcomes.level == k)
@@ -236,8 +237,9 @@ def _group(name: str, place: int, recipe: Recipe, counted: Counted, rules: Rules
             removal, difference = removals[p][k], None
             judged = ~_bit(cells.blind, i)
             seen = i in rules.players(recipe)
-            if seen and not account.too_small and cells.total(judged):
-                among = judged & _known(cells, level)
+            among = judged & _known(cells, level)
+            sides = [cells.total(among & side) for side in (mine, ~mine)]
+            if seen and not account.too_small and min(sides) >= rules.min_count:
                 counts = cells.exclusion(mine & judged, _bit(cells.hits, i), among)
                 difference = counted.compare(risk_difference, counts)
             steps.append(removal.model_copy(update={"difference": difference}))

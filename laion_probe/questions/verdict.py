@@ -182,10 +182,17 @@ def _examples(
         cells = a.counted.cells(drawn_from(cell))
         return cells.total(np.ones(len(cells.n), dtype=bool))
 
-    def before(*names: str) -> str:
-        """Steps that need the whole set were not decided when examples were drawn."""
-        undecided = [r.name for r in a.plan.recipes if any(s.role == "set" for s in r.step)]
-        return " (before steps that need every row)" if {*names} & {*undecided} else ""
+    def before(*places: tuple[int, int | None]) -> str:
+        """Steps that need the whole set were not decided when examples were drawn.
+
+        Each place is a recipe, and how many of its steps come into it (None: all).
+        """
+        undecided = any(
+            step.role == "set" and (a.plan.mask(r) >> i) & 1
+            for r, n in places
+            for i, step in enumerate(a.plan.recipes[r].step[:n])
+        )
+        return " (before steps that need every row)" if undecided else ""
 
     for r, account in enumerate(recipes):
         for i, step in enumerate(account.steps):
@@ -195,7 +202,7 @@ def _examples(
                     recipe=account.name,
                     step=step.id,
                     other="",
-                    title=f"removed by {account.name}: {step.title}{before(account.name)}",
+                    title=f"removed by {account.name}: {step.title}{before((r, i))}",
                     n_of=n_of(f"removed|{r}|{i}"),
                     rows=shown,
                 )
@@ -206,7 +213,8 @@ def _examples(
                         recipe=account.name,
                         step=step.id,
                         other="",
-                        title=f"{kind} by {account.name}: {step.title}",
+                        title=f"{kind} by {account.name}: {step.title} (captions as the recipe "
+                        "leaves them)",
                         n_of=n_of(f"{kind}|{r}|{i}"),
                         rows=shown,
                     )
@@ -221,7 +229,7 @@ def _examples(
                     step="",
                     other=names[two],
                     title=f"kept by {names[one]}, dropped by {names[two]}"
-                    + before(names[one], names[two]),
+                    + before((one, None), (two, None)),
                     n_of=n_of(f"kept|{one}|{two}"),
                     rows=shown,
                 )

@@ -72,9 +72,7 @@ def test_who_they_were(result: FiltersResult) -> None:
     assert any("captions are left without any text" in s for s in result.finding)
 
 
-def test_romanised_captions_are_words_of_no_language_that_the_model_was_shown(
-    result: FiltersResult,
-) -> None:
+def test_romanised_captions_lose_the_word_for_a_sari(result: FiltersResult) -> None:
     (rewritten,) = (
         e for e in result.examples if e.kind == "rewritten" and e.recipe == "dalle-mini"
     )

@@ -12,9 +12,12 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
+from typing import TYPE_CHECKING
 
 import polars as pl
-import tldextract
+
+if TYPE_CHECKING:
+    import tldextract
 
 __all__ = [
     "GENERIC_CODE_REGION",
@@ -137,6 +140,8 @@ def _registered(names: pl.Series) -> pl.Series:
 
 @functools.cache
 def _extractor() -> tldextract.TLDExtract:
+    import tldextract  # slow to import, and few runs ask for it
+
     return tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
 
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import math
-import shlex
 from collections.abc import Sequence
 
 from laion_probe import __version__
 from laion_probe.config import WHO_COMPUTES, ScanConfig
 from laion_probe.counts import ALL, Key, Tally
-from laion_probe.errors import ConfigError
 from laion_probe.groups import UNKNOWN, load_group
 from laion_probe.questions.effects import no_removal, passed_before
 from laion_probe.questions.finding import exchanged_sizes
-from laion_probe.questions.inputs import already_passed, note_beside, shard_records
+from laion_probe.questions.inputs import (
+    already_passed,
+    note_beside,
+    repeat_command,
+    shard_records,
+)
 from laion_probe.questions.reading import Sample, Share, rows_of
-from laion_probe.questions.shares import kept_by, removed_by, survivors
+from laion_probe.questions.shares import check_levels, kept_by, removed_by, survivors
 from laion_probe.recipes import Recipe
 from laion_probe.results import Estimate, FailedUnit, StepEffect
 from laion_probe.scan import OUTCOMES, SIZES
@@ -25,9 +28,6 @@ from laion_probe.steps import Outcome
 from laion_probe.store import versions
 
 __all__ = ["account"]
-
-#: Levels of a group: there are some 200 languages, and each takes three estimates.
-_MOST_LEVELS = 400
 
 
 def account(
@@ -175,11 +175,7 @@ def _group(name: str, recipe: Recipe, sample: Sample) -> GroupCounts:
             row[0] += n
             row[1] += n if kept(key) else 0
     levels = sorted(counts, key=lambda level: (level == UNKNOWN, -counts[level][0], level))
-    if len(levels) > _MOST_LEVELS:
-        raise ConfigError(
-            f"group {name} has {len(levels)} levels, at most {_MOST_LEVELS} are reported: is its "
-            "column the right one (--column)?"
-        )
+    check_levels(name, len(levels))
 
     def one(level: str) -> LevelCounts:
         def mine(key: Key) -> bool:
@@ -317,13 +313,4 @@ def _command(config: ScanConfig, reading: Reading) -> str:
     """
     if config.max_time is not None and not reading.full:
         config = config.model_copy(update={"max_units": reading.n_units_tried})
-    parts = ["laion-probe", "scan", "SHARDS"]
-    for name, field in ScanConfig.model_fields.items():
-        value = getattr(config, name)
-        if name in ("shards", "max_time", *WHO_COMPUTES) or value == field.default:
-            continue
-        parts += [
-            "--" + name.replace("_", "-"),
-            *(value if isinstance(value, tuple) else [str(value)]),
-        ]
-    return shlex.join(parts)
+    return repeat_command("scan", config, but=("max_time",))

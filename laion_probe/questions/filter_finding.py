@@ -48,8 +48,9 @@ def finding(
         if said_nothing & {o.first, o.second}:
             continue
         yield (
-            f"{o.first} keeps {o.n_only_first:,} rows that {o.second} drops; {o.second} keeps "
-            f"{o.n_only_second:,} that {o.first} drops; both keep {o.n_both:,}."
+            f"Of the rows that were read, {o.first} keeps {o.n_only_first:,} that {o.second} "
+            f"drops; {o.second} keeps {o.n_only_second:,} that {o.first} drops; both keep "
+            f"{o.n_both:,}."
         )
     if already is not None:
         yield (
@@ -61,7 +62,7 @@ def finding(
 
 def _doubts(recipes: Sequence[RecipeAccount], already: str, *, guessed: bool) -> Iterator[str]:
     """Steps that many rows fail though they are said to have passed them."""
-    advice = "If not, say so with --already." if guessed else "So it was declared."
+    advice = "say so with --already" if guessed else "correct --already"
     seen: set[str] = set()
     for account in recipes:
         hidden = {
@@ -73,7 +74,7 @@ def _doubts(recipes: Sequence[RecipeAccount], already: str, *, guessed: bool) ->
                 seen.add(title)
                 yield (
                     f"Yet {_percent(total.alone / account.n)} of the rows fail “{title}” as it is "
-                    f"replayed here: has this input really passed {already}? {advice}"
+                    f"replayed here: has this input really passed {already}? If not, {advice}."
                 )
 
 
@@ -127,7 +128,8 @@ def _largest(account: RecipeAccount) -> str:
     most = max(steps, key=lambda t: t.alone)
     title = next(s.title for s in account.steps if s.id == most.step)
     return (
-        f"The step that would remove most by itself: {title} ({_percent(most.alone / account.n)})."
+        f"The step that would remove most by itself: {title} ({_percent(most.alone / account.n)} "
+        "of the rows that were read)."
     )
 
 

@@ -202,16 +202,15 @@ def _decide(
 
     frozen = []
     with contextlib.ExitStack() as stack:
-        hits = []
-        for r, recipe in enumerate(plan.recipes):
-            mine, scratch = stack.enter_context(verdicts(kept.folder, run.n_rows))
-            rows = SetRows(frames, run.n_rows, scratch, f"{r}:")
-            for place, frame in rows.read(f"hits_{r}"):
-                mine[place] = frame.to_series().to_numpy()
-            mask = plan.mask(r)
-            frozen.append(decide_sets(recipe, rows, mine, mask) if plan.sets == "keep" else {})
-            hits.append(mine)
+        files_of = [stack.enter_context(verdicts(kept.folder, run.n_rows)) for _ in plan.recipes]
+        hits = [mine for mine, _ in files_of]
         everything = SetRows(frames, run.n_rows, Path())
+        for place, frame in everything.read(*(f"hits_{r}" for r in range(len(hits)))):
+            for r, mine in enumerate(hits):
+                mine[place] = frame[f"hits_{r}"].to_numpy()
+        for r, (recipe, (mine, scratch)) in enumerate(zip(plan.recipes, files_of, strict=True)):
+            rows = SetRows(frames, run.n_rows, scratch, f"{r}:")
+            frozen.append(decide_sets(recipe, rows, mine, plan.mask(r)))
         columns = [*plan.groups, *(f"blind_{r}" for r in range(len(hits)))]
         ids = ["id_high", "id_low"] if folder else []
         with contextlib.ExitStack() as files:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
 from laion_probe.attributes import Attribute, load_attribute
-from laion_probe.config import DataConfig, ProbeConfig
+from laion_probe.config import WHO_COMPUTES, DataConfig, ProbeConfig
 from laion_probe.embed import Embedder, Vectors, embed_all, load_embedder
 from laion_probe.errors import ConfigError, ShardError, UnknownName
 from laion_probe.neighbourhood import keywords
@@ -39,6 +40,7 @@ __all__ = [
     "input_records",
     "note_beside",
     "open_inputs",
+    "repeat_command",
     "shard_records",
 ]
 
@@ -193,6 +195,21 @@ def note_beside(shards: tuple[Shard, ...]) -> str:
     notes = [f / "DATA_NOTE.txt" for f in folders]
     found = [n.read_text(encoding="utf-8", errors="replace") for n in notes if n.is_file()]
     return " ".join(" ".join(found).split())
+
+
+def repeat_command(command: str, config: DataConfig, but: Sequence[str] = ()) -> str:
+    """The command that repeats a run; shards stand as SHARDS, since they may lie elsewhere.
+
+    Options at their defaults are left out, those that change no result, and those in ``but``.
+    """
+    parts = ["laion-probe", command, "SHARDS"]
+    for name, field in type(config).model_fields.items():
+        value = getattr(config, name)
+        if name in ("shards", *but, *WHO_COMPUTES) or value == field.default:
+            continue
+        values = value if isinstance(value, tuple) else () if value is True else (str(value),)
+        parts += ["--" + name.replace("_", "-"), *values]
+    return shlex.join(parts)
 
 
 def _known_errors(model: str, attributes: tuple[Attribute, ...]) -> tuple[KnownError, ...]:

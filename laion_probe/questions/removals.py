@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from laion_probe.attribution import MAX_PLAYERS, PatternCounts, pattern_effects, shapley_of_shares
 from laion_probe.counts import ALL
-from laion_probe.errors import ConfigError
 from laion_probe.exclusion import odds_ratio, risk_difference, risk_ratio
 from laion_probe.filtering import REWRITE_BITS, outcomes_of, patterns_of, rewrite_of
 from laion_probe.filters_result import (
@@ -26,6 +25,7 @@ from laion_probe.filters_result import (
 from laion_probe.groups import UNKNOWN, load_group
 from laion_probe.questions.counted import Cells, Counted
 from laion_probe.questions.effects import no_removal, passed_before, players
+from laion_probe.questions.shares import check_levels
 from laion_probe.recipes import Recipe
 from laion_probe.results import Estimate, StepEffect
 from laion_probe.steps import Outcome
@@ -33,9 +33,6 @@ from laion_probe.steps import Outcome
 __all__ = ["Rules", "recipe_account"]
 
 Bools = NDArray[np.bool_]
-
-#: Levels of a group: there are some 200 languages, and each takes several estimates.
-MOST_LEVELS = 400
 
 
 @dataclass(frozen=True)
@@ -220,11 +217,7 @@ def _removals(
 def _group(name: str, place: int, recipe: Recipe, counted: Counted, rules: Rules) -> GroupAccount:
     group = load_group(name)
     cells = counted.cells(patterns_of(place, name))
-    if len(cells.levels) > MOST_LEVELS:
-        raise ConfigError(
-            f"group {name} has {len(cells.levels)} levels, at most {MOST_LEVELS} are reported: is "
-            "its column the right one (--column)?"
-        )
+    check_levels(name, len(cells.levels))
     table = _patterns(cells, cells.level)
     removals = _removals(recipe, cells, table, rules) if cells.levels else []
     values, note = _shapley(rules.players(recipe), table)

@@ -10,7 +10,20 @@ from laion_probe.groups import load_group
 from laion_probe.questions.reading import Share
 from laion_probe.recipes import Recipe
 
-__all__ = ["kept_by", "named_share", "needs_all", "removed_by", "survivors"]
+__all__ = ["check_levels", "kept_by", "named_share", "needs_all", "removed_by", "survivors"]
+
+
+#: Levels of a group: there are some 200 languages, and each takes several estimates.
+_MOST_LEVELS = 400
+
+
+def check_levels(group: str, n: int) -> None:
+    """Refuse a group of more levels than can be reported."""
+    if n > _MOST_LEVELS:
+        raise ConfigError(
+            f"group {group} has {n} levels, at most {_MOST_LEVELS} are reported: is its column the "
+            "right one (--column)?"
+        )
 
 
 def kept_by(recipe: Recipe) -> Callable[[Key], bool]:

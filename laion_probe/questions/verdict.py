@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -23,9 +23,9 @@ from laion_probe.filters_result import (
     RecipeAccount,
 )
 from laion_probe.questions.agreement import detectors
-from laion_probe.questions.counted import Counted
+from laion_probe.questions.counted import Cells, Counted
 from laion_probe.questions.filter_finding import cannot_say, finding
-from laion_probe.questions.inputs import note_beside, shard_records
+from laion_probe.questions.inputs import note_beside, repeat_command, shard_records
 from laion_probe.questions.removals import Rules, recipe_account
 from laion_probe.recipes import Recipe
 from laion_probe.results import FailedUnit
@@ -94,7 +94,7 @@ def verdict(a: Account) -> FiltersResult:
         ),
         inputs=shard_records(a.shards, behind, a.already_note),
         version=__version__,
-        command=_command(config),
+        command=repeat_command("filters", config),
         config=config.model_dump(mode="json", exclude={*WHO_COMPUTES, "shards"}),
         packages=versions(),
     )
@@ -128,41 +128,41 @@ def _reading(a: Account, n_read: int) -> Reading:
 
 
 def _overlaps(a: Account) -> Iterator[Overlap]:
-    recipes = a.plan.recipes
-    cells = {name: a.counted.cells(overlap_of(name)) for name in (ALL, *a.plan.groups)}
-    for i, first in enumerate(recipes):
-        for j in range(i + 1, len(recipes)):
-
-            def split(name: str, chosen: object = True, i: int = i, j: int = j) -> list[int]:
-                part = cells[name]
-                one, two = (((part.hits >> k) & 1).astype(bool) for k in (i, j))
-                kinds = (one & two, one & ~two, ~one & two, ~one & ~two)
-                return [part.total(kind & np.asarray(chosen)) for kind in kinds]
-
-            both, only_first, only_second, neither = split(ALL)
-            levels = []
-            for name in a.plan.groups:
-                for k, level in enumerate(cells[name].levels):
-                    n = split(name, cells[name].level == k)
-                    levels.append(
-                        LevelOverlap(
-                            group=name,
-                            level=level,
-                            n=sum(n),
-                            n_both=n[0],
-                            n_only_first=n[1],
-                            n_only_second=n[2],
-                        )
+    names = [recipe.name for recipe in a.plan.recipes]
+    cells = {group: a.counted.cells(overlap_of(group)) for group in (ALL, *a.plan.groups)}
+    for i, j in itertools.combinations(range(len(names)), 2):
+        levels = []
+        for group in a.plan.groups:
+            for k, level in enumerate(cells[group].levels):
+                both, first, second, neither = _split(cells[group], i, j, level=k)
+                levels.append(
+                    LevelOverlap(
+                        group=group,
+                        level=level,
+                        n=both + first + second + neither,
+                        n_both=both,
+                        n_only_first=first,
+                        n_only_second=second,
                     )
-            yield Overlap(
-                first=first.name,
-                second=recipes[j].name,
-                n_both=both,
-                n_only_first=only_first,
-                n_only_second=only_second,
-                n_neither=neither,
-                levels=tuple(levels),
-            )
+                )
+        both, first, second, neither = _split(cells[ALL], i, j, level=0)
+        yield Overlap(
+            first=names[i],
+            second=names[j],
+            n_both=both,
+            n_only_first=first,
+            n_only_second=second,
+            n_neither=neither,
+            levels=tuple(levels),
+        )
+
+
+def _split(cells: Cells, i: int, j: int, *, level: int) -> tuple[int, int, int, int]:
+    """Rows of a level that recipes i and j both keep, only i, only j, and neither."""
+    mine = cells.level == level
+    one, two = (mine & ((cells.hits >> k) & 1).astype(bool) for k in (i, j))
+    n = [cells.total(kind) for kind in (one & two, one & ~two, two & ~one, mine & ~one & ~two)]
+    return n[0], n[1], n[2], n[3]
 
 
 def _examples(
@@ -248,16 +248,3 @@ def _examples(
                     n_of=n,
                     rows=shown,
                 )
-
-
-def _command(config: FiltersConfig) -> str:
-    """The command that repeats the run; shards stand as SHARDS, since they may lie elsewhere."""
-    parts = ["laion-probe", "filters", "SHARDS"]
-    for name, field in FiltersConfig.model_fields.items():
-        value = getattr(config, name)
-        if name in ("shards", *WHO_COMPUTES) or value == field.default:
-            continue
-        flag = "--" + name.replace("_", "-")
-        values = value if isinstance(value, tuple) else () if value is True else (str(value),)
-        parts += [flag, *values]
-    return shlex.join(parts)

@@ -6,10 +6,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 VENV_BENCH := .venv-bench
+VENV_CLIENT := .venv-client
 CONCEPT ?= doctor
 RECIPE ?= laion400m
 PROBE_ARGS ?=
 BENCH_ARGS ?=
+# By file in two processes: each has threads of its own, and memory for a model.
+PYTEST_ARGS ?= -n 2 --dist loadfile
 
 # img2dataset imports albumentations, which would look for updates on the network.
 export NO_ALBUMENTATIONS_UPDATE := 1
@@ -34,8 +37,14 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 probe: setup ## report on a concept in the demo data: make probe CONCEPT=doctor [RECIPE=laion5b-en]
 	$(BIN)/laion-probe probe "$(CONCEPT)" --recipe "$(RECIPE)" $(PROBE_ARGS)
 
-test: setup ## run all tests
+test: setup $(VENV_CLIENT)/.ready ## run all tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# clip-retrieval's client, to query our server with; it asks for packages that its client never loads.
+$(VENV_CLIENT)/.ready: requirements-client.lock | $(VENV)/.ready
+	$(PYTHON) -m venv $(VENV_CLIENT)
+	$(BIN)/uv pip sync --quiet --python $(VENV_CLIENT)/bin/python requirements-client.lock
+	@touch $@
 
 check: setup ## formatting, lint, types, layers
 	$(BIN)/ruff format --check .

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from laion_probe import __version__
-from laion_probe.commands import COMMANDS, Command, annotate
+from laion_probe.commands import COMMANDS, JOBS, Command, Job
 from laion_probe.config import (
-    AnnotateConfig,
     DataConfig,
+    Options,
     PicturesConfig,
     PlanConfig,
     RunConfig,
@@ -36,7 +36,7 @@ from laion_probe.terminal import (
 
 __all__ = ["main"]
 
-C = TypeVar("C", bound=RunConfig)
+C = TypeVar("C", bound=Options)
 _DEMO = Path("data") / "demo" / "probe.toml"
 _LISTS = {
     "groups": ("list the groups that rows can be counted by", group_list),
@@ -79,7 +79,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in COMMANDS:
         _add_command(commands, command)
-    _add_annotate(commands)
+    for job in JOBS:
+        _add_job(commands, job)
     _add_plan(commands)
     recipes = commands.add_parser("recipes", help="list the pre-processing recipes, or show one")
     recipes.add_argument("action", nargs="?", choices=("list", "show"), default="list")
@@ -104,18 +105,13 @@ def _add_command(commands: Any, command: Command) -> None:
     p.set_defaults(run=_report, command=command)
 
 
-def _add_annotate(commands: Any) -> None:
-    p = commands.add_parser(
-        "annotate",
-        help="rate a random sample of a run's pictures in the browser; export and import",
-        description="Draw a random, stratified sample of the pictures of a probe run and serve a "
-        "page on this machine where people rate them, blind to each other and to the classifier. "
-        "Every keystroke is saved; run the same command again to go on. --export writes the "
-        "ratings and the raters' agreement; give ratings.parquet to `probe --ratings`.",
-    )
-    p.add_argument("folder", metavar="RUN", help=AnnotateConfig.model_fields["folder"].description)
-    _add_options(p, AnnotateConfig, but=("folder", "out", "data_note"))
-    p.set_defaults(run=_annotate)
+def _add_job(commands: Any, job: Job) -> None:
+    p = commands.add_parser(job.name, help=job.help, description=job.description)
+    words = job.config.model_fields[job.argument].description
+    nargs = "+" if job.many else None
+    p.add_argument(job.argument, nargs=nargs, metavar=job.metavar, help=words)
+    _add_options(p, job.config, but=(job.argument, *job.but))
+    p.set_defaults(run=_lines, job=job)
 
 
 def _add_plan(commands: Any) -> None:
@@ -133,7 +129,7 @@ def _add_plan(commands: Any) -> None:
     p.set_defaults(run=_plan)
 
 
-def _add_options(p: argparse.ArgumentParser, config: type[RunConfig], but: Sequence[str]) -> None:
+def _add_options(p: argparse.ArgumentParser, config: type[Options], but: Sequence[str]) -> None:
     """An option a field of the config; a flag that is not given stays with the TOML or default."""
     p.add_argument("--config", metavar="FILE", help="TOML file with these options; options win")
     for name, field in config.model_fields.items():
@@ -155,6 +151,8 @@ def _add_options(p: argparse.ArgumentParser, config: type[RunConfig], but: Seque
 
 
 def _words(default: object) -> str:
+    if isinstance(default, float) and default >= 1 << 20:  # bytes
+        return f"{default / (1 << 30):g}G" if default >= 1 << 30 else f"{default / (1 << 20):g}M"
     return " ".join(map(str, default)) if isinstance(default, tuple) else str(default)
 
 
@@ -171,8 +169,9 @@ def _report(args: argparse.Namespace) -> int:
     return 0
 
 
-def _annotate(args: argparse.Namespace) -> int:
-    for line in annotate(_config(args, AnnotateConfig), args.quiet):
+def _lines(args: argparse.Namespace) -> int:
+    job: Job = args.job
+    for line in job.run(_config(args, job.config), args.quiet):
         print(one_line(line), flush=True)
     return 0
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pydantic import Field
+
+from laion_probe.curve_result import CurveOf
 from laion_probe.encoder_result import EncoderDefault
 from laion_probe.results import (
     SCHEMA_VERSION,
@@ -47,6 +50,8 @@ class ProbeResult(Document):
     stages: tuple[Stage, ...]
     shifts: tuple[Shift, ...]
     amplification: tuple[Amplification, ...]
+    #: attribute -> the pictures before the recipe at every threshold, as the classifier reads
+    curves: dict[str, CurveOf] = Field(default_factory=dict)
     steps: tuple[StepEffect, ...]
     pictures: tuple[PictureSet, ...]
     keyword_only: PictureSet | None

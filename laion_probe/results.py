@@ -342,7 +342,7 @@ class GeneratedSummary(Value):
 class InputRecord(Value):
     """One input with a hash of its content and the filters that it has already passed."""
 
-    kind: Literal["shard", "images", "generated", "model", "examples", "table"]
+    kind: Literal["shard", "images", "generated", "embeddings", "model", "examples", "table"]
     name: str
     fingerprint: str  # sha256 of the content; of a shard: of its size and footer (or both ends)
     n_rows: int | None

@@ -7,11 +7,8 @@ units are different units. What is in flight or waiting for its turn is bounded.
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
-import signal
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -19,8 +16,9 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from laion_probe import parquet
-from laion_probe.errors import MissingExtra, SchemaError, ShardError
+from laion_probe.errors import SchemaError, ShardError
 from laion_probe.shards import Shard, Unit
+from laion_probe.tasks import follow_parent, join_ray, uninterrupted
 
 __all__ = ["Failure", "Kept", "RunOptions", "Work", "run_in_order"]
 
@@ -352,7 +350,7 @@ class _Processes:
         from concurrent.futures.process import BrokenProcessPool
 
         try:
-            with _uninterrupted():
+            with uninterrupted():
                 return self.pool.submit(_run_here, task, careful)
         except BrokenProcessPool as error:
             handle: Future[Any] = Future()
@@ -387,41 +385,17 @@ class _Processes:
             process.join()
 
 
-@contextlib.contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Processes that are started meanwhile ignore Ctrl-C from their first moment."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 _JOB: list[_Job] = []
 
 
 def _start_worker(job: _Job) -> None:
     """In a new worker: one thread each, and no life without the parent."""
-    import multiprocessing
-    from multiprocessing.connection import wait
-
     os.environ["POLARS_MAX_THREADS"] = "1"
     os.environ["OMP_NUM_THREADS"] = "1"
     import pyarrow
 
     pyarrow.set_cpu_count(1)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def follow() -> None:
-        # A worker whose parent was killed would wait for its next task for ever.
-        wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
+    follow_parent()
     _JOB[:] = [job]
 
 
@@ -433,28 +407,8 @@ class _Ray:
     """Ray tasks, in a cluster that is there or in one of this machine's cores."""
 
     def __init__(self, job: _Job, options: RunOptions) -> None:
-        try:
-            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-            if options.ray_address is None:
-                # Ray's switch for machines without clusters: it then stays on the loopback address
-                os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-            import ray
-        except ImportError:
-            raise MissingExtra(
-                "the ray runner needs the package ray: pip install 'laion-probe[ray]'"
-            ) from None
+        ray, self.started = join_ray(options.ray_address, options.workers)
         self.ray = ray
-        self.started = not ray.is_initialized()
-        if self.started:
-            here = options.ray_address is None
-            ray.init(
-                address=options.ray_address,
-                num_cpus=(options.workers or os.cpu_count()) if here else None,
-                include_dashboard=False if here else None,
-                configure_logging=False,
-                log_to_driver=False,
-                runtime_env={"env_vars": {"POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1"}},
-            )
         self.job = ray.put(job)
         self.n_slots, self.asked = 1, -math.inf
         # we try again ourselves: one count of retries, whoever runs
@@ -464,7 +418,7 @@ class _Ray:
     def slots(self) -> int:
         """Cores of the cluster, asked anew every few seconds: nodes come and go."""
         if time.monotonic() >= self.asked + 5:
-            resources = self.ray.cluster_resources()  # type: ignore[no-untyped-call]
+            resources = self.ray.cluster_resources()
             self.n_slots, self.asked = max(1, int(resources.get("CPU", 1))), time.monotonic()
         return self.n_slots
 

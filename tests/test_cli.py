@@ -192,8 +192,12 @@ class TestBadModelsAndPictures:
         key = Path("vectors/key.json")
         key.write_text(json.dumps({**json.loads(key.read_text()), "weights_sha256": "0" * 64}))
         assert "were made by clip (weights 000000000000), not by clip" in fails(capsys, *argv)
-        key.unlink()
-        assert "have no key.json, so their model is unknown" in fails(capsys, *argv)
+        key.unlink()  # as other tools write it: taken on the user's word, checked by captions
+        assert cli.main([*argv, "--out", "second"]) == 0
+        assert "No key lies beside the embeddings" in Path("second/result.json").read_text()
+        npy = Path("vectors/img_emb/img_emb_0.npy")
+        np.save(npy, np.load(npy)[:, ::-1])
+        assert "have no key, and do not fit clip" in fails(capsys, *argv)
 
     @pytest.fixture
     def demo_images(self, tmp_path: Path) -> Path:

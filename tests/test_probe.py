@@ -294,25 +294,26 @@ def test_what_a_declared_filter_removed_is_not_observable(shared: Path, cache: P
 def test_a_killed_embedding_resumes_where_it_was(
     demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from laion_probe import embed
+    from laion_probe.embed import EmbeddingFolder
 
-    real = embed._embed_part
-    calls = []
+    real = EmbeddingFolder.write
+    written: list[int] = []
 
-    def dies(files, embedder, npy, meta):
-        calls.append(meta.name)
-        if len(calls) == 3:
+    def dies(self, number, vectors, rows, digests):
+        if number == 2 and written.count(2) == 0 and len(written) == 2:
             raise KeyboardInterrupt
-        real(files, embedder, npy, meta)
+        written.append(number)
+        real(self, number, vectors, rows, digests)
 
-    monkeypatch.setattr(embed, "_embed_part", dies)
+    monkeypatch.setattr(EmbeddingFolder, "write", dies)
     with pytest.raises(KeyboardInterrupt):
         ask(demo, tmp_path, "doctor", generated=None)
-    monkeypatch.setattr(embed, "_embed_part", lambda *a: (calls.append(a[3].name), real(*a))[1])
-    resumed = ask(demo, tmp_path, "doctor")
-    assert calls.count("metadata_0.parquet") >= 1
-    done_before = calls[:2]
-    assert not set(done_before) & set(calls[3 : 3 + 2])
+    assert written == [0, 1]
+    monkeypatch.setattr(
+        EmbeddingFolder, "write", lambda self, *a: (written.append(a[0]), real(self, *a))[1]
+    )
+    resumed = ask(demo, tmp_path, "doctor", generated=None)
+    assert written[:10] == list(range(10))  # and then those of the generated pictures
     assert resumed.concept.n_pictures > 4000
 
 

@@ -136,6 +136,46 @@ ALL: dict[str, dict[str, Any]] = {
         "show": 0,
     },
 }
+ALL["neighbours"] = (
+    RUN
+    | CONTEXT
+    | {
+        "embeddings": "my emb",
+        "concept": ("a woman's sari; $HOME", "-doctor"),
+        "concepts": "occupations.txt",
+        "model": "local-dir:nets/clip",
+        "pretrained": "nets/weights.pt",
+        "npz": "b32_img",
+        "k": 7,
+        "search": "exact",
+        "index": "in/index",
+        "attributes": ("skin_tone", "mine/hat.toml"),
+        "threshold": -0.25,
+        "sample": 300,
+        "ratings": ("a woman's sari; $HOME=r/one.csv",),
+    }
+)
+ALL["nonresponse"] = (
+    RUN
+    | CONTEXT
+    | {
+        "images": "my pictures",
+        "shards": ("in/part-*.parquet", "https://example.org/{0..3}.parquet"),
+        "column": ("text=ALT", "width=W"),
+        "groups": ("script", "terms:mine/terms.toml"),
+        "response_by": ("terms:mine/terms.toml",),
+        "attributes": ("skin_tone", "mine/hat.toml"),
+        "scores": ("skin_tone=a/s.csv", "hat=b.parquet"),
+        "model": "local-dir:nets/clip",
+        "pretrained": "nets/weights.pt",
+        "embeddings": "emb",
+        "crawled": "2022-03-01",
+        "fetched": "2026-11-01",
+        "population": 5_000_000,
+        "folds": 4,
+        "false_discovery_rate": 0.1,
+    }
+)
 SOME: list[tuple[str, dict[str, Any]]] = [
     ("probe", {"concept": "-doctor", "shards": ("s",), "seed": 1}),
     ("probe", {"concept": "doctor", "shards": ("s",)}),

@@ -26,10 +26,12 @@ __all__ = [
     "WHO_COMPUTES",
     "DataConfig",
     "HoldsPath",
+    "Options",
     "RunConfig",
     "quantity",
     "seconds",
     "share_or_percent",
+    "size_in_bytes",
 ]
 
 
@@ -93,18 +95,29 @@ def quantity(value: Any) -> Any:
     return _scaled(value, {"k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}, "2000000, 500k, 2M or 20G")
 
 
+def size_in_bytes(value: Any) -> Any:
+    """Bytes, or a number with k, M, G or T (of 1024)."""
+    return _scaled(
+        value, {u: 1024.0 ** (i + 1) for i, u in enumerate("kmgt")}, "4G, 500M or 4294967296"
+    )
+
+
 def seconds(value: Any) -> Any:
     """Seconds, or a number with s, m or h."""
     return _scaled(value, {"s": 1, "m": 60, "h": 3600}, "90, 10m or 2h")
 
 
-class RunConfig(BaseModel):
+class Options(BaseModel):
+    """The options of a command: frozen, and a key that is not known is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RunConfig(Options):
     """What every run is asked: where it writes, its seed and the level of its intervals.
 
     `WHO_COMPUTES` names the fields that change no result: they are not part of it.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     out: Annotated[str | None, PATH] = Field(
         None, description="folder of this run; it must not exist yet"

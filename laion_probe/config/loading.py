@@ -9,12 +9,12 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from laion_probe.config.base import HoldsPath, RunConfig
+from laion_probe.config.base import HoldsPath, Options
 from laion_probe.errors import ConfigError
 
 __all__ = ["beside", "change_paths", "load_config", "make_config"]
 
-C = TypeVar("C", bound=RunConfig)
+C = TypeVar("C", bound=Options)
 
 
 def load_config(path: Path, overrides: dict[str, Any], kind: type[C], *, shared: bool = False) -> C:
@@ -46,7 +46,7 @@ def load_config(path: Path, overrides: dict[str, Any], kind: type[C], *, shared:
     return make_config(raw, kind, where=str(path))
 
 
-def beside(folder: Path, values: dict[str, Any], kind: type[RunConfig]) -> dict[str, Any]:
+def beside(folder: Path, values: dict[str, Any], kind: type[Options]) -> dict[str, Any]:
     """The values of a config whose relative paths are relative to ``folder``."""
     # An absolute path stays as it is when it is joined.
     return change_paths(kind, values, lambda path: str(folder / path), folder)
@@ -69,7 +69,7 @@ def make_config(values: dict[str, Any], kind: type[C], where: str = "options") -
 
 
 def change_paths(
-    kind: type[RunConfig],
+    kind: type[Options],
     values: Mapping[str, Any],
     change: Callable[[str], str],
     folder: Path = Path(),

@@ -75,7 +75,15 @@ class DriftConfig(RunConfig):
 class AnnotateConfig(RunConfig):
     """The options of ``laion-probe annotate``: the rater page of a run."""
 
-    folder: Annotated[str, PATH] = Field(description="the folder of a probe run")
+    folder: Annotated[str, PATH] = Field(
+        description="the folder of a probe run, or of a neighbours run made with --sample"
+    )
+    concept: str | None = Field(
+        None, description="of a neighbours run: the concept whose sample is rated"
+    )
+    images: Annotated[str | None, PATH] = Field(
+        None, description="of a neighbours run: the pictures that `laion-probe fetch RUN` fetched"
+    )
     n: int = Field(200, ge=1, description="pictures to draw from the data, and from generated ones")
     attributes: Annotated[tuple[str, ...], TOML_FILE] = Field(
         (), description="attributes to rate (default: those of the run)"

@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -21,6 +22,12 @@ from laion_probe.compare import Labelled
 from laion_probe.config import AnnotateConfig, ProbeConfig, beside, make_config
 from laion_probe.errors import ConfigError, LaionProbeError
 from laion_probe.pictures import PictureFile, list_downloads, list_generated
+from laion_probe.questions.annotating_sample import (
+    SHOWS,
+    concept_sample,
+    is_of_neighbours,
+    sample_store,
+)
 from laion_probe.questions.inputs import Progress, cache_folder
 from laion_probe.questions.measuring import Measured, measure
 from laion_probe.questions.raters import strata
@@ -74,6 +81,9 @@ def annotate(config: AnnotateConfig, progress: Progress = lambda what, done, of:
     stays: ``n`` and ``seed`` may be left out then, and `ConfigError` is raised where they differ.
     """
     run = Path(config.folder)
+    if is_of_neighbours(_told_of(run)[0]):
+        return _of_sample(run, config)
+    _refuse_of_samples(config)
     probe = _config_of(run)
     path = run / FOLDER / FILE
     if path.is_file():
@@ -94,15 +104,47 @@ def annotate(config: AnnotateConfig, progress: Progress = lambda what, done, of:
     return Session(store, attributes, run, lambda: files)
 
 
-def saved(folder: str) -> RatingStore:
+def saved(config: AnnotateConfig) -> RatingStore:
     """The ratings of a run as they are; its pictures need not be there. `ConfigError` if none."""
-    path = Path(folder) / FOLDER / FILE
+    run = Path(config.folder)
+    path = run / FOLDER / FILE
     if not path.is_file():
-        _config_of(Path(folder))
+        if is_of_neighbours(_told_of(run)[0]):
+            path = concept_sample(run, config.concept).store_path
+        else:
+            _config_of(run)
+    if not path.is_file():
         raise ConfigError(
-            f"nothing of {folder} was rated yet: `laion-probe annotate {folder}` serves the page"
+            f"nothing of {run} was rated yet: `laion-probe annotate {run}` serves the page"
         )
     return RatingStore.open(path)
+
+
+def _of_sample(run: Path, config: AnnotateConfig) -> Session:
+    """The session of one concept's sample of a neighbours run."""
+    if given := [name for name in ("n", "seed") if name in config.model_fields_set]:
+        raise ConfigError(
+            f"--{given[0]}: the sample was drawn by `laion-probe neighbours`; draw another there"
+        )
+    values = _told_of(run)[0]
+    sample = concept_sample(run, config.concept)
+    names = config.attributes or tuple(values["attributes"])
+    title = f"shows “{sample.concept}”"
+    shows = load_attribute(SHOWS).model_copy(update={"title": title})
+    attributes = (shows, *_load([n for n in names if n != SHOWS], ""))
+    store, files = sample_store(sample, config.images)
+    try:
+        store.rate(attributes)
+    except ConfigError:
+        store.close()
+        raise
+    return Session(store, attributes, run, lambda: {"data": files})
+
+
+def _refuse_of_samples(config: AnnotateConfig) -> None:
+    for name in ("concept", "images"):
+        if getattr(config, name) is not None:
+            raise ConfigError(f"--{name} is for the sample of a neighbours run: leave it out")
 
 
 def frame_of(measured: Measured) -> tuple[pl.DataFrame, dict[str, tuple[PictureFile, ...]]]:
@@ -113,6 +155,11 @@ def frame_of(measured: Measured) -> tuple[pl.DataFrame, dict[str, tuple[PictureF
         raise ConfigError(
             f"the run of “{name}” had no pictures, only captions: there is nothing to rate; run "
             "`laion-probe probe` with --images or --generated"
+        )
+    if measured.inputs.downloads is None and measured.pool.note:
+        raise ConfigError(
+            f"the run of “{name}” had embeddings, not pictures: nothing to show to raters; "
+            "run `laion-probe probe` with --images, or `laion-probe neighbours --sample`"
         )
     files = {"data": measured.pool.files}
     parts = [_pictures("data", files["data"], chain.labelled, np.flatnonzero(chain.masks["pool"]))]
@@ -211,20 +258,25 @@ def _config_of(run: Path) -> ProbeConfig:
     Where that folder is no longer there, data and run were moved: paths are then relative to the
     working directory.
     """
+    values, where = _told_of(run)
+    if "concept" not in values:
+        raise ConfigError(f"{run} is the run of another command: give the folder of a probe run")
+    if not where.is_dir():
+        where = Path.cwd()
+    values["ratings"] = ()
     path = run / "run.json"
+    config = make_config(beside(where, values, ProbeConfig), ProbeConfig, where=str(path))
+    return config.model_copy(update={"cache": str(where / cache_folder(config))})
+
+
+def _told_of(run: Path) -> tuple[dict[str, Any], Path]:
+    """The config of a run and the folder that it was run in, from its ``run.json``."""
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        values, where = dict(told["config"]), Path(told["working_directory"])
+        told = json.loads((run / "run.json").read_text(encoding="utf-8"))
+        return dict(told["config"]), Path(told["working_directory"])
     except (OSError, ValueError, KeyError, TypeError):
         what = "is not the folder of a probe run (it has no run.json that can be read)"
         raise ConfigError(
             f"{run} {what if run.is_dir() else 'does not exist'}: give the folder that "
             "`laion-probe probe` wrote, the one with report.html in it"
         ) from None
-    if "concept" not in values:
-        raise ConfigError(f"{run} is the run of another command: give the folder of a probe run")
-    if not where.is_dir():
-        where = Path.cwd()
-    values["ratings"] = ()
-    config = make_config(beside(where, values, ProbeConfig), ProbeConfig, where=str(path))
-    return config.model_copy(update={"cache": str(where / cache_folder(config))})

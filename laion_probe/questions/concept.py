@@ -25,7 +25,8 @@ from laion_probe.neighbourhood import (
 )
 from laion_probe.pictures import PictureFile
 from laion_probe.questions.gallery import seeded_sample
-from laion_probe.questions.inputs import Inputs, Progress, embed_parts
+from laion_probe.questions.inputs import Inputs, Progress
+from laion_probe.questions.pool_vectors import pool_vectors
 from laion_probe.questions.reading import rows_of
 from laion_probe.records import swapped_sizes
 from laion_probe.results import ConceptResult
@@ -59,6 +60,8 @@ class Pool:
     n_unread: int = 0  # rows of units that failed
     #: rows whose WIDTH and HEIGHT agree with the picture's own, and that do so only if exchanged
     sizes: tuple[int, int] = (0, 0)
+    #: where the vectors are from, if from a folder of embeddings
+    note: str = ""
 
     @property
     def sampled(self) -> float:
@@ -99,46 +102,53 @@ def build_pool(
         pl.Series("removed_at", scan.removed_at),
     )
     rows = rows.with_columns(names_concept(rows["text"], keywords(config.concept)).alias("named"))
-    if inputs.downloads is None:
+    found = pool_vectors(inputs, config, rows["url"], progress)
+    if found is None:
         empty = np.zeros((0, 1), dtype=np.float32)
         return Pool(rows, rows.clear(), empty, (), 0, {})
-    parts = inputs.downloads.parts
-    vectors = embed_parts(inputs, parts, "pictures", progress, config.embeddings)
-    files = [file for part in parts for file in part.files]
-    readable = pl.DataFrame({"url": vectors.rows["url"], "picture": np.arange(len(files))}).filter(
-        vectors.rows["error"] == ""
-    )
+    places = pl.DataFrame({"url": found.url, "picture": np.arange(len(found.files))})
+    readable = places.filter(found.error == "")
     first = readable.unique("url", keep="first", maintain_order=True)
     joined = rows.join(first, on="url", how="left", maintain_order="left")
     pictured = joined.filter(pl.col("picture").is_not_null())
     if len(pictured) == 0:
         raise ConfigError(
-            f"none of the {len(files)} pictures in {config.images} belongs to a row of the shards "
-            "(compared by URL); give the images that were downloaded from these shards"
+            f"none of the {len(found.files)} pictures in {config.images or config.embeddings} "
+            "belongs to a row of the shards (compared by URL); give the images that were "
+            "downloaded from these shards"
         )
     chosen = pictured["picture"].to_numpy()
+    asked, reasons, sizes = _asked_for(inputs, rows)
+    undecodable = len(places) - len(readable)
+    if undecodable:
+        reasons["cannot be decoded" if inputs.downloads else "no usable embedding"] = undecodable
+    return Pool(
+        rows,
+        pictured.drop("picture"),
+        found.image[chosen],
+        tuple(found.files[i] for i in chosen),
+        asked if inputs.downloads else len(pictured),
+        reasons,
+        _n_unread(inputs, len(rows)),
+        sizes,
+        found.note,
+    )
+
+
+def _asked_for(inputs: Inputs, rows: pl.DataFrame) -> tuple[int, dict[str, int], tuple[int, int]]:
+    """Rows whose picture was asked for, how many failed by reason, and how sizes agree."""
+    if inputs.downloads is None:
+        return 0, {}, (0, 0)
     attempts = inputs.downloads.attempts
     tried = rows.select("url", "width", "height").join(
         attempts.unique("url", keep="first"), on="url", how="inner"
     )
-    sizes = ("width", "height", "original_width", "original_height")
     failed = tried.filter(pl.col("status") != "success")["status"].value_counts(sort=True)
     reasons = {
         str(k): int(v) for k, v in failed.sort("count", "status", descending=True).iter_rows()
     }
-    undecodable = len(vectors.rows) - len(readable)
-    if undecodable:
-        reasons["cannot be decoded"] = undecodable
-    return Pool(
-        rows,
-        pictured.drop("picture"),
-        vectors.image[chosen],
-        tuple(files[i] for i in chosen),
-        len(tried),
-        reasons,
-        _n_unread(inputs, len(rows)),
-        swapped_sizes(*(tried[c] for c in sizes)),
-    )
+    sizes = ("width", "height", "original_width", "original_height")
+    return len(tried), reasons, swapped_sizes(*(tried[c] for c in sizes))
 
 
 def _n_unread(inputs: Inputs, n_read: int) -> int:

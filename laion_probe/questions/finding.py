@@ -248,6 +248,8 @@ def how_measured(
             f"{n_files} different pictures (rows with the same URL share "
             "one)" + (f"; not obtained: {failures}." if failures else ".")
         )
+    if pool.note:
+        out.append(pool.note)
     agree, exchanged = pool.sizes
     if exchanged > agree:
         out.append(exchanged_sizes(agree, exchanged))

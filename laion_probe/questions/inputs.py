@@ -15,6 +15,7 @@ from laion_probe.config import DataConfig, PicturesConfig, ProbeConfig
 from laion_probe.embed import Embedder, Vectors, embed_all, load_embedder
 from laion_probe.errors import ConfigError, ShardError, UnknownName
 from laion_probe.neighbourhood import keywords
+from laion_probe.notes import note_in
 from laion_probe.pictures import (
     Downloads,
     Generated,
@@ -33,6 +34,7 @@ from laion_probe.records import guess_filters
 from laion_probe.results import InputRecord, KnownError
 from laion_probe.shards import Shard, file_sha256, list_shards
 from laion_probe.store import fingerprint
+from laion_probe.vectors import open_embeddings
 
 __all__ = [
     "Inputs",
@@ -42,6 +44,7 @@ __all__ = [
     "check_generated",
     "embed_parts",
     "input_records",
+    "known_errors_of",
     "note_beside",
     "open_inputs",
     "open_ratings",
@@ -82,7 +85,7 @@ def open_inputs(config: ProbeConfig) -> Inputs:
     """Check every name and path of the config, cheapest first, and open what it names."""
     if not keywords(config.concept) and not config.examples:
         raise ConfigError(f"the concept {config.concept!r} has no letters or digits: give words")
-    if config.examples and not config.images:
+    if config.examples and not (config.images or config.embeddings):
         raise ConfigError("--examples are compared with pictures: give --images too")
     if len(set(config.attributes)) != len(config.attributes):
         raise ConfigError(f"an attribute is named twice: {', '.join(config.attributes)}")
@@ -101,7 +104,12 @@ def open_inputs(config: ProbeConfig) -> Inputs:
     examples = list_files(config.examples)
     downloads = list_downloads(config.images) if config.images else None
     generated = list_generated(config.generated) if config.generated else None
-    needs_model = downloads is not None or generated is not None
+    if config.embeddings and not downloads and not Path(config.embeddings).is_dir():
+        raise ConfigError(
+            f"embeddings folder {config.embeddings} does not exist: give one that holds "
+            "embeddings, or --images with pictures to fill it from"
+        )
+    needs_model = bool(downloads or generated or config.embeddings)
     return Inputs(
         recipe=recipe,
         already=already,
@@ -113,7 +121,7 @@ def open_inputs(config: ProbeConfig) -> Inputs:
         examples=examples,
         references=references,
         embedder=load_embedder(config.model, config.pretrained) if needs_model else None,
-        known_errors=_known_errors(config.model, attributes) if needs_model else (),
+        known_errors=known_errors_of(config.model, attributes) if needs_model else (),
         cache=cache_folder(config),
         scores=scores,
         ratings=ratings,
@@ -210,6 +218,18 @@ def input_records(inputs: Inputs, config: ProbeConfig) -> tuple[InputRecord, ...
                 note="hash over the hashes of all pictures",
             )
         )
+    if config.embeddings and Path(config.embeddings).is_dir() and not inputs.downloads:
+        folder = open_embeddings(config.embeddings)
+        records.append(
+            InputRecord(
+                kind="embeddings",
+                name=folder.folder.name,
+                fingerprint=folder.fingerprint(),
+                n_rows=folder.n_rows,
+                already="",
+                note="hash over sizes and both ends of each file of vectors",
+            )
+        )
     if inputs.embedder:
         key = inputs.embedder.key
         records.append(
@@ -260,10 +280,7 @@ def shard_records(shards: tuple[Shard, ...], already: str, note: str) -> tuple[I
 
 def note_beside(shards: tuple[Shard, ...]) -> str:
     """What ``DATA_NOTE.txt`` in the folders of local shards says that readers must know of them."""
-    folders = dict.fromkeys(Path(s.file.url).parent for s in shards if "://" not in s.file.url)
-    notes = [f / "DATA_NOTE.txt" for f in folders]
-    found = [n.read_text(encoding="utf-8", errors="replace") for n in notes if n.is_file()]
-    return " ".join(" ".join(found).split())
+    return note_in(s.file.url for s in shards)
 
 
 def repeat_command(name: str, config: DataConfig, argument: str = "shards") -> str:
@@ -273,7 +290,7 @@ def repeat_command(name: str, config: DataConfig, argument: str = "shards") -> s
     return command(name, asked, argument, folders=False)
 
 
-def _known_errors(model: str, attributes: tuple[Attribute, ...]) -> tuple[KnownError, ...]:
+def known_errors_of(model: str, attributes: tuple[Attribute, ...]) -> tuple[KnownError, ...]:
     """The classifier's measured errors, where a checkpoint's folder has ``known_errors.json``.
 
     A list of `KnownError` values, as its maker measured them on labelled pictures.

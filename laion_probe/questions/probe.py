@@ -12,6 +12,7 @@ from laion_probe.config import WHO_COMPUTES, ProbeConfig
 from laion_probe.probe_result import ProbeResult
 from laion_probe.questions.captions import audit, language_counts
 from laion_probe.questions.concept import Concept, Pool
+from laion_probe.questions.curves import probe_curves
 from laion_probe.questions.effects import step_effects
 from laion_probe.questions.encoding import encoder_defaults
 from laion_probe.questions.finding import cannot_say, how_measured, write_finding
@@ -59,6 +60,7 @@ def probe(config: ProbeConfig, progress: Progress = lambda what, done, of: None)
             *output_sets(config, m.outputs, m.concept, m.chain.output_labels),
         ),
         keyword_only=keyword_only(config, m.pool, m.concept, m.chain.labelled),
+        curves=probe_curves(m.concept, m.chain, config.seed),
         words=_words(m.pool, m.concept),
         audit=audit(config, m.pool.rows, m.inputs.recipe, m.inputs.cache),
         languages=language_counts(m.pool, m.concept.near, m.chain.masks, m.inputs.recipe),

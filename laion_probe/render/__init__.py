@@ -27,6 +27,8 @@ from laion_probe.render.figures import write_figures
 from laion_probe.render.filters_report import filters_report_html, write_flows
 from laion_probe.render.filters_tables import write_filters_tables
 from laion_probe.render.html import report_html
+from laion_probe.render.neighbours_report import render_neighbours
+from laion_probe.render.nonresponse_report import render_nonresponse
 from laion_probe.render.scan_report import scan_report_html
 from laion_probe.render.scan_tables import write_scan_tables
 from laion_probe.render.tables import write_tables
@@ -39,6 +41,8 @@ __all__ = [
     "render_compose",
     "render_drift",
     "render_filters",
+    "render_neighbours",
+    "render_nonresponse",
     "render_run",
     "render_scan",
     "report_html",

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from markupsafe import Markup
+
+from laion_probe.curve_result import CurveOf
 from laion_probe.probe_result import ProbeResult
 from laion_probe.render import geometry, text
+from laion_probe.render.forest import PAGE
+from laion_probe.render.neighbours_curve import curve_svg
 from laion_probe.render.pointers import estimate_at, pointer, walk
 from laion_probe.results import (
     Amplification,
@@ -60,6 +65,8 @@ class Chain:
     links: list[Link]
     shifts: list[tuple[str, Shift]]
     amplification: list[tuple[str, Amplification]]
+    curve: CurveOf | None
+    chart: Markup
 
 
 @dataclass(frozen=True)
@@ -164,6 +171,19 @@ def _about(result: ProbeResult, where: str) -> str:
     return ""
 
 
+def _chart(result: ProbeResult, attribute: str, first: Composition) -> Markup:
+    """The curve of an attribute; '' where there is none."""
+    curve = result.curves.get(attribute)
+    if curve is None:
+        return Markup("")
+    level, against = (text.level_name(x) for x in (first.contrast_level, first.against_level))
+    said = f"{result.concept.name}: share of {level} among {level} or {against}, by nearest rows"
+    parity = result.references.get(attribute, {}).get("parity", 0.5)
+    n_near = result.concept.n_neighbours or None
+    # the chart escapes and cleans every text that it writes
+    return Markup(curve_svg(curve, said, parity, n_near, PAGE))
+
+
 def _chains(result: ProbeResult) -> list[Chain]:
     if result.concept.status != "found":
         return []  # the pool alone says nothing about a concept that is not in it
@@ -194,6 +214,8 @@ def _chains(result: ProbeResult) -> list[Chain]:
                 corrected=any(c.corrected is not None for c in read),
                 asked=any(c.corrected is not None or c.not_corrected for c in read),
                 links=links,
+                curve=result.curves.get(attribute),
+                chart=_chart(result, attribute, read[0]),
                 shifts=[
                     (pointer("shifts", index), shift)
                     for index, shift in enumerate(result.shifts)

@@ -19,9 +19,11 @@ from tools.bench.labels import run_labels
 from tools.bench.labels_report import OF_LABELS, PEERS_OF_LABELS
 from tools.bench.plan import Approach, Files, approaches, memory_approaches
 from tools.bench.report import facts_of, lines_of, machine, version_of
+from tools.bench.retrieval import PARTS as RETRIEVAL
+from tools.bench.retrieval import Peer, run_retrieval
 
 ROOT = data.ROOT
-PARTS = ("scan", "filters", "labels")
+PARTS = ("scan", "filters", "labels", "retrieval")
 #: Free bytes a row that the files need, with room to spare.
 _BYTES_A_ROW = 220
 #: No further round is begun that would end after so much time.
@@ -42,6 +44,8 @@ def main(argv: list[str] | None = None) -> int:
             facts["filters"] = _filters_part(args, Path(name))
         if "labels" in args.only:
             facts["labels"] = _labels_part(Path(name))
+        if "retrieval" in args.only:
+            facts["retrieval"] = _retrieval_part(args, Path(name))
     lines = lines_of(facts)
     print("\n".join(lines))
     args.out.mkdir(parents=True, exist_ok=True)
@@ -91,6 +95,16 @@ def _labels_part(scratch: Path) -> dict[str, Any]:
     return {"machine": machine(), "versions": versions, **facts}
 
 
+def _retrieval_part(args: argparse.Namespace, scratch: Path) -> dict[str, Any]:
+    peer = None
+    if args.retrieval_peer is not None:
+        peer = Peer(args.retrieval_peer, args.retrieval_dir or scratch / "beside")
+    facts = run_retrieval(scratch, peer, args.retrieval, _say)
+    names = ("laion-probe", "faiss-cpu", "numpy", "torch", "open_clip_torch")
+    versions = {"ours": {name: version_of(name) for name in names}}
+    return {"machine": machine(), "versions": versions, **facts}
+
+
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     p = argparse.ArgumentParser(prog="python -m tools.bench", description=__doc__)
     p.add_argument("--rows", type=int, default=5_000_000, help="rows of the main file")
@@ -101,6 +115,15 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     p.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="these parts alone")
     p.add_argument("--approach", nargs="+", default=[], metavar="WORD", help="of the scan part")
     p.add_argument("--filter-rows", type=int, default=ROWS, help="captions of the filters part")
+    p.add_argument(
+        "--retrieval",
+        nargs="+",
+        choices=tuple(RETRIEVAL),
+        default=tuple(RETRIEVAL),
+        help="of the retrieval part",
+    )
+    p.add_argument("--retrieval-peer", type=Path, help="a Python that has autofaiss")
+    p.add_argument("--retrieval-dir", type=Path, help="where autofaiss' index is, and is kept")
     p.add_argument("--dir", type=Path, help="where to put the files (default: the system's)")
     p.add_argument("--out", type=Path, default=ROOT / "docs", help="where to write the tables")
     peers = ROOT / ".venv-bench" / "bin" / "python"

@@ -17,6 +17,7 @@ from tools.bench.filters_report import filter_lines, where
 from tools.bench.labels_report import label_lines
 from tools.bench.peers import MAX_PIXELS, MIN_CHARACTERS, MIN_SIMILARITY
 from tools.bench.plan import RUNNERS
+from tools.bench.retrieval import retrieval_lines
 
 _OURS = ("polars", "pyarrow", "ray")
 
@@ -111,6 +112,8 @@ def lines_of(facts: dict[str, Any]) -> list[str]:
         lines += filter_lines(facts["filters"])
     if facts.get("labels"):
         lines += label_lines(facts["labels"])
+    if facts.get("retrieval"):
+        lines += retrieval_lines(facts["retrieval"])
     return lines
 
 

@@ -97,6 +97,8 @@ class Build:
                 truth.write_ban_list(self.out / "banlist.txt")
             case "images":
                 download.download(self.rows, self.sprites, self.out / "images")
+                note = self.out / "images" / "DATA_NOTE.txt"
+                note.write_text(shards.DATA_NOTE, encoding="utf-8")
             case "generated":
                 generated.write(self.pictures, self.sprites, self.out / "generated")
             case "truth":

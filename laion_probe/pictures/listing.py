@@ -1,46 +1,34 @@
-"""Pictures where they lie: img2dataset's tars, and folders of generated pictures.
-
-Listing reads names and metadata only; a picture's bytes are read when asked for.
-"""
+"""What a probe lists: img2dataset's tars, and folders of generated pictures."""
 
 from __future__ import annotations
 
-import csv
-import functools
 import hashlib
-import json
-import tarfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import polars as pl
 
 from laion_probe.errors import ConfigError, ShardError
+from laion_probe.pictures.files import (
+    SUFFIXES,
+    PictureFile,
+    escaped,
+    image_folder_metadata,
+    tar_members,
+)
 from laion_probe.shards import file_sha256
 
 __all__ = [
     "Downloads",
     "Generated",
-    "PictureFile",
     "PicturePart",
     "list_downloads",
     "list_files",
     "list_generated",
 ]
 
-_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp"})
 _PART = 512
-
-
-@dataclass(frozen=True)
-class PictureFile:
-    """Where one picture's bytes are, without reading them."""
-
-    id: str
-    read: Callable[[], bytes]
-    caption: str = ""
-    url: str = ""
 
 
 @dataclass(frozen=True)
@@ -107,11 +95,11 @@ def list_generated(folder: str) -> Generated:
     root = Path(folder)
     if not root.is_dir():
         raise ConfigError(f"generated folder {folder} does not exist: give a folder of pictures")
-    paths = sorted(p for p in root.rglob("*") if p.suffix.lower() in _SUFFIXES and p.is_file())
+    paths = sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
     if not paths:
         raise ConfigError(f"generated folder {folder} holds no pictures ({_known_suffixes()})")
-    meta = _image_folder_metadata(root)
-    names = [p.relative_to(root).as_posix() for p in paths]
+    meta = image_folder_metadata(root)
+    names = [escaped(p.relative_to(root).as_posix()) for p in paths]
     known = [meta.get(n, {}) for n in names]
     rows = pl.DataFrame(
         {
@@ -159,30 +147,12 @@ def _metadata(tar: Path) -> pl.DataFrame:
 
 def _tar_files(tar: Path, by_key: dict[str, dict[str, str]]) -> list[PictureFile]:
     files = []
-    try:
-        with tarfile.open(tar) as archive:
-            for member in archive:
-                name = PurePosixPath(member.name)
-                if member.isfile() and name.suffix.lower() in _SUFFIXES:
-                    row = by_key.get(name.stem, {})
-                    read = functools.partial(_read_range, tar, member.offset_data, member.size)
-                    files.append(
-                        PictureFile(
-                            f"{tar.stem}/{name.stem}",
-                            read,
-                            row.get("caption", ""),
-                            row.get("url", ""),
-                        )
-                    )
-    except (tarfile.TarError, OSError) as error:
-        raise ShardError(f"{tar}: not a readable tar ({error}); fetch it again") from error
+    for m in tar_members(tar):
+        if m.path.suffix.lower() in SUFFIXES:
+            row = by_key.get(m.path.stem, {})
+            name = f"{tar.stem}/{m.path.stem}"
+            files.append(PictureFile(name, m.read, row.get("caption", ""), row.get("url", "")))
     return files
-
-
-def _read_range(path: Path, offset: int, size: int) -> bytes:
-    with path.open("rb") as file:
-        file.seek(offset)
-        return file.read(size)
 
 
 def _file_parts(paths: list[Path], names: list[str]) -> list[PicturePart]:
@@ -199,29 +169,9 @@ def _file_parts(paths: list[Path], names: list[str]) -> list[PicturePart]:
     return parts
 
 
-def _image_folder_metadata(root: Path) -> dict[str, dict[str, object]]:
-    found: dict[str, dict[str, object]] = {}
-    try:
-        if (root / "metadata.jsonl").is_file():
-            lines = (root / "metadata.jsonl").read_text(encoding="utf-8").splitlines()
-            rows = [json.loads(line) for line in lines if line.strip()]
-        elif (root / "metadata.csv").is_file():
-            with (root / "metadata.csv").open(encoding="utf-8", newline="") as file:
-                rows = list(csv.DictReader(file))
-        else:
-            return {}
-        for row in rows:
-            found[str(row["file_name"])] = row
-    except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(
-            f"{root}: metadata is not ImageFolder metadata with a file_name a row ({error!r})"
-        ) from error
-    return found
-
-
 def _text(value: object) -> str | None:
-    return None if value is None else str(value)
+    return None if value is None else escaped(str(value))
 
 
 def _known_suffixes() -> str:
-    return ", ".join(sorted(_SUFFIXES))
+    return ", ".join(sorted(SUFFIXES))

@@ -1,4 +1,4 @@
-"""What each command of the command line runs: its config, its question and its report.
+"""Commands that write a run folder: each its config, its question and its report.
 
 A command is one line of `COMMANDS`; torch, FAISS and the reports are imported by the command that
 needs them.
@@ -6,31 +6,26 @@ needs them.
 
 from __future__ import annotations
 
-import contextlib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from laion_probe.config import (
-    AnnotateConfig,
     CompareConfig,
     ComposeConfig,
     DriftConfig,
     FiltersConfig,
+    NeighboursConfig,
+    NonresponseConfig,
     ProbeConfig,
     RunConfig,
     ScanConfig,
 )
-from laion_probe.errors import ConfigError
 from laion_probe.terminal import Live, Progress
 
-if TYPE_CHECKING:
-    from laion_probe.attributes import Attribute
-    from laion_probe.ratings.store import RatingStore
-
-__all__ = ["COMMANDS", "Command", "Said", "annotate"]
+__all__ = ["COMMANDS", "Command", "Said"]
 
 
 @dataclass(frozen=True)
@@ -131,94 +126,24 @@ def _drift(config: DriftConfig, quiet: bool, folder: Path) -> Said:
     return Said(result.finding.sentences)
 
 
-def annotate(config: AnnotateConfig, quiet: bool) -> Iterator[str]:
-    """Take in, export or serve the ratings of a run; the lines to print, as it goes."""
-    from laion_probe.questions import annotating
-    from laion_probe.web.annotate import make_app, read_guidance, serve, session_token
+def _neighbours(config: NeighboursConfig, quiet: bool, folder: Path) -> Said:
+    from laion_probe.questions.neighbours import neighbours
+    from laion_probe.render import render_neighbours
 
-    if config.export and not config.import_ratings:
-        with contextlib.closing(annotating.saved(config.folder)) as store:
-            yield from _exported(store, config.export, config.level)
-        return
-    guidance = _guidance(config) or read_guidance()
     with Progress(quiet=quiet) as progress:
-        session = annotating.annotate(config, progress)
-    with contextlib.closing(session.store) as store:
-        if config.import_ratings:
-            yield from _taken_in(store, session.attributes, config.import_ratings)
-            if config.export:
-                yield from _exported(store, config.export, config.level)
-            return
-        read, token = session.reader(), session_token(store)
-        app = make_app(store, read, session.attributes, guidance, token)
-        drawn = store.sample["source"].value_counts().sort("source").rows()
-        said = " and ".join(f"{k} {source} pictures" for source, k in drawn)
-        titles = {a.name: a.title for a in session.attributes}
-        asked = ", ".join(titles.get(name, name) for name in store.levels)
-        more = ""
-        if max(k for _, k in drawn) > store.n:
-            more = f" (more than {store.n}: two at least of each group that the classifier sees)"
-        yield f"to rate: {said}{more}, for {asked}; every keystroke is saved in {store.path}"
-        serve(
-            app,
-            config.port,
-            _announce,
-        )
-        n = store.sample.height
-        rated = ", ".join(f"{name} {done} of {n}" for name, done in _done(store))
-    yield f"rated: {rated or 'nothing yet'}; the same command goes on"
-    if rated:
-        yield f"to write a table of them: laion-probe annotate {config.folder} --export FOLDER"
+        result = neighbours(config, progress, folder)
+    render_neighbours(result, folder)
+    return Said(result.finding)
 
 
-def _done(store: RatingStore) -> Iterator[tuple[str, int]]:
-    """How many pictures each rater has said anything of."""
-    for rater in store.raters():
-        yield rater.name, sum(bool(look.labels) for look in store.looks(rater).values())
+def _nonresponse(config: NonresponseConfig, quiet: bool, folder: Path) -> Said:
+    from laion_probe.questions.nonresponse import nonresponse
+    from laion_probe.render import render_nonresponse
 
-
-def _taken_in(store: RatingStore, attributes: Sequence[Attribute], path: str) -> Iterator[str]:
-    from laion_probe.ratings.export import take_in
-    from laion_probe.ratings.table import read_ratings
-
-    ratings = read_ratings(path, attributes)
-    n = take_in(store, ratings)
-    yield f"taken in: {n} rating{'s' * (n != 1)}, each of one picture by one rater"
-    if ratings.ignored:
-        asked = ", ".join(a.name for a in attributes)
-        yield (
-            f"not read: the columns {', '.join(ratings.ignored)}, which name no attribute that is "
-            f"rated here ({asked}), nor anything else that is known; if one is misspelt, correct "
-            "it and take the file in again"
-        )
-
-
-def _exported(store: RatingStore, folder: str, level: float) -> Iterator[str]:
-    from laion_probe.ratings.export import export
-
-    told = export(store, Path(folder), level)
-    yield (
-        f"{told.n_ratings} ratings by {told.n_raters} raters; labels that raters give differently: "
-        f"{told.n_disputes}, of them adjudicated: {told.n_settled}"
-    )
-    yield f"ratings: {told.folder / 'ratings.parquet'}"
-    yield "to correct the run's shares by them, run its `laion-probe probe` again with --ratings"
-
-
-def _announce(said: str) -> None:
-    """Print the raters' address, and then the line with the one of whoever closes the rating."""
-    rate = f"rate at {said} (Ctrl-C ends; nothing is lost)"
-    print(rate if said.startswith("http") else said, flush=True)
-
-
-def _guidance(config: AnnotateConfig) -> str:
-    if config.guidance is None:
-        return ""
-    try:
-        return Path(config.guidance).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise ConfigError(f"guidance {config.guidance}: {reason}; give a text file") from None
+    with Progress(quiet=quiet) as progress:
+        result = nonresponse(config, progress)
+    render_nonresponse(result, folder)
+    return Said(result.finding)
 
 
 COMMANDS = (
@@ -291,5 +216,30 @@ COMMANDS = (
         False,
         lambda config: f"drift-{_stem(config.pairs)}",
         _drift,
+    ),
+    Command(
+        "neighbours",
+        "concepts in a folder of embeddings of any size: neighbours and their composition",
+        "Search a folder of embeddings (as `laion-probe embed` or clip-retrieval writes it, "
+        "LAION's published ones, DataComp's npz) for concepts, exactly or by an index, and "
+        "estimate the composition of what is near, and how it depends on where near ends. No "
+        "picture is needed; --sample draws rows for raters.",
+        NeighboursConfig,
+        "embeddings",
+        False,
+        lambda config: "neighbours-" + _stem((*config.concept, config.concepts or "concepts")[0]),
+        _neighbours,
+    ),
+    Command(
+        "nonresponse",
+        "whose pictures no longer download, and what that does to a composition",
+        "Count what became of every URL that was tried, by domain, country, language and group; "
+        "estimate the composition with bounds, and re-weighted by a model of response, beside "
+        "that of the pictures that came.",
+        NonresponseConfig,
+        "images",
+        False,
+        lambda config: f"nonresponse-{_stem(config.images)}",
+        _nonresponse,
     ),
 )

@@ -77,7 +77,7 @@ def begun(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder.parent)
-        patch.setattr(embed, "_embed_part", embeds_again)
+        patch.setattr(embed.EmbeddingFolder, "write", embeds_again)
         session = annotate(AnnotateConfig(folder=str(folder), n=N))
         session.store.close()
         assert not (folder.parent / ".cache").exists()

@@ -390,6 +390,17 @@ def test_ratings_that_are_not_of_this_sample_are_refused(folder: Path, tmp_path:
     refused("other strata than this run's", sample=60)
     refused("other strata than this run's", threshold=0.9)
     refused("give its --sample N too", sample=0)
+    refused("rated rows were not drawn by this run", seed=5)
+    # as many of each stratum, but picked by hand
+    picked = pl.read_parquet(good).with_columns(
+        pl.col("picture").replace_strict(
+            {p: f"row-{(int(p[4:]) + 1) % len(ROWS)}" for p in pl.read_parquet(good)["picture"]}
+        ),
+        stratum=pl.lit(None, pl.String),
+        stratum_size=pl.lit(None, pl.Int64),
+    )
+    picked.write_parquet(tmp_path / "picked.parquet")
+    refused("rated rows were not drawn|other strata", path=str(tmp_path / "picked.parquet"))
     refused("drawn from all rows", search="index")
     refused("of which concept", concept=("doctor", "nurse"))
     refused("of which concept", path=f"judge={good}")
@@ -427,6 +438,7 @@ class FakeRecall:
         self.worst_tenth = self.mean.model_copy(update={"value": 0.86, "low": 0.85})
         self.by_group = {"woman": self.mean, "man": self.worst_tenth}
         self.by_query = {"image": self.mean.model_copy(update={"low": 0.84})}
+        self.query_kind = self.query_hits = self.query_true = ()
 
 
 @pytest.mark.parametrize("measured", [True, False])

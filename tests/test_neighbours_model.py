@@ -10,10 +10,12 @@ import polars as pl
 import pytest
 from fake_neighbours import DIM, FakeEmbedder, truth, vectors_of, write_folder
 
+from laion_probe.attributes import load_attribute
 from laion_probe.config import NeighboursConfig
 from laion_probe.errors import EmbedderMismatch
 from laion_probe.index.recall import Recall
-from laion_probe.questions import neighbours_inputs, neighbours_search
+from laion_probe.neighbourhood import keywords
+from laion_probe.questions import neighbours_finding, neighbours_inputs, neighbours_search
 from laion_probe.questions.model_check import check_model, paired_test
 from laion_probe.questions.neighbours import neighbours
 from laion_probe.results import Estimate
@@ -78,6 +80,14 @@ def test_the_permutation_test_is_one_sided_and_rarely_wrong() -> None:
     assert 0.2 < np.mean(noise) < 0.8
     assert min(noise) > 0.001
     assert paired_test(-np.eye(40))[2] > 0.99
+
+
+@pytest.mark.parametrize(
+    ("concept", "word"), [("a woman in a sari", "woman"), ("doctor", ""), ("a person at work", "")]
+)
+def test_a_concept_that_names_a_level_is_told_apart(concept: str, word: str):
+    gender = load_attribute("gender_presentation")
+    assert neighbours_finding._named_by(gender, keywords(concept)) == word
 
 
 def recall_of(kinds: list[str], hits: list[int]) -> Recall:

@@ -65,7 +65,8 @@ def make_config(values: dict[str, Any], kind: type[C], where: str = "options") -
         if first["type"] == "missing":
             raise ConfigError(f"{where}: '{key}' is missing; give it") from None
         reason = first["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"{where}: '{key}' {reason[0].lower()}{reason[1:]}") from None
+        of = f"'{key}' " if key else ""
+        raise ConfigError(f"{where}: {of}{reason[0].lower()}{reason[1:]}") from None
 
 
 def change_paths(

@@ -120,6 +120,9 @@ class _Run:
         self.drawn: list[StrataDraw] = []
         if self.tables is not None and self.designs:
             self.drawn = [of[0] for of in self.tables.drawn]
+            for rated, drawn in zip(self.rated, self.drawn, strict=True):
+                if rated is not None:
+                    raters.check_drawn(rated, drawn)
         self.nearest: list[Nearest] = []
 
     def _designs(self) -> tuple[StrataDesign, ...]:

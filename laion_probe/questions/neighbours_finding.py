@@ -12,6 +12,8 @@ from laion_probe.results import Composition, Estimate
 __all__ = ["answer", "cannot_say", "finding", "how_measured"]
 
 _SHOWN = 8
+#: So the rule begins where captions that name the concept are too few for it.
+_FALLBACK = "the median similarity of"
 #: A share that the threshold moves by less is told without it.
 _MATTERS = 0.02
 
@@ -21,10 +23,12 @@ def answer(c: ConceptNeighbours, n_rows: int, reason: str) -> str:
     named = f"{c.n_named:,} of {c.n_captions:,} captions that were read name it"
     if c.status == "found":
         least = "" if c.n_near_is_all else "at least "
+        # said where the number is: the same threshold for every concept tells little of this one
+        how = ", a fallback, since few captions name it" if _FALLBACK in c.threshold_rule else ""
         return (
             f"{least}{c.n_near:,} of {n_rows:,} embedded pictures lie near “{c.name}” by the "
-            f"model’s own measure (cosine {c.threshold:.4f} or more), which does not say that they "
-            f"show it; {named}."
+            f"model’s own measure (cosine {c.threshold:.4f} or more{how}), which does not say that "
+            f"they show it; {named}."
         ).replace("at least", "At least", 1)
     if c.status == "no threshold":
         return f"No neighbourhood of “{c.name}” is cut: {reason}."
@@ -68,7 +72,11 @@ def _share(a: Attribute, of: Composition, c: ConceptNeighbours, by: SearchedBy) 
     if known is not None and known.low is not None and known.high is not None:
         side = known.low > a.parity or known.high < a.parity
         more.append(
-            f"the classifier’s measured errors allow {_ends(known)}"
+            (
+                f"the classifier’s measured errors, if the same here, put it at {_ends(known)}"
+                if known.low < known.high
+                else "no error was measured that would move it, which excludes none"
+            )
             + ("" if side else f", so these data cannot tell on which side of {_parity(a)} it lies")
         )
     if missed is not None and missed.low is not None and by.recall is not None:
@@ -76,6 +84,8 @@ def _share(a: Attribute, of: Composition, c: ConceptNeighbours, by: SearchedBy) 
         more.append(f"if the index finds {found} of what is near, its gaps allow {_ends(missed)}")
     if unknown := of.counts[UNKNOWN]:
         more.append(f"{unknown:,} unknown rows allow {_ends(of.bounds)}")
+    if named := _named_by(a, c.keywords):
+        more.append(f"“{named}” is in the question, so that the share says what was asked for")
     curve = c.curves.get(a.name)
     if curve is not None and curve.around is not None and curve.around_rows is not None:
         (low, high), (least, most) = curve.around, curve.around_rows
@@ -85,6 +95,11 @@ def _share(a: Attribute, of: Composition, c: ConceptNeighbours, by: SearchedBy) 
                 f"{100 * low:.1f} to {100 * high:.1f} %"
             )
     return said + (f" ({'; '.join(more)})" if more else "")
+
+
+def _named_by(a: Attribute, keywords: Sequence[str]) -> str:
+    """The word of a concept that is a level of the attribute, or ''."""
+    return next((word for word in keywords if word in a.levels[:-1]), "")
 
 
 def _by_raters(c: ConceptNeighbours, attributes: Sequence[Attribute]) -> list[str]:

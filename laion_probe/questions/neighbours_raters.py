@@ -18,6 +18,7 @@ from laion_probe.estimators.similarity_strata import (
     Composed,
     Shown,
     StrataDesign,
+    StrataDraw,
     StrataRatings,
     estimate_shown,
 )
@@ -33,7 +34,15 @@ from laion_probe.questions.neighbours_tables import unit_rows
 from laion_probe.ratings.table import Ratings, panel
 from laion_probe.vectors import Embeddings
 
-__all__ = ["RatedRows", "as_stated", "calibrated", "rated_rows", "shown_rows", "strata_of"]
+__all__ = [
+    "RatedRows",
+    "as_stated",
+    "calibrated",
+    "check_drawn",
+    "rated_rows",
+    "shown_rows",
+    "strata_of",
+]
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -136,6 +145,20 @@ def rated_rows(
         )
     shows = said["level"].replace_strict(_SHOWS, default=UNKNOWN, return_dtype=pl.Int64).to_numpy()
     return RatedRows(rows, similarity, stratum, shows, label)
+
+
+def check_drawn(rated: RatedRows, drawn: StrataDraw) -> None:
+    """Refuse ratings of rows that were not drawn: picked ones are no random sample of anything.
+
+    A row or two may differ where another machine rounds otherwise.
+    """
+    strange = rated.rows[~np.isin(rated.rows, drawn.row)]
+    if len(strange) > max(_ROWS, _SHARE * len(rated.rows)):
+        raise ConfigError(
+            f"{len(strange)} of {len(rated.rows)} rated rows were not drawn by this run (row-"
+            f"{strange[0]}, say), so they are no random sample of it: give ratings of its "
+            "sample.parquet, and the --seed and --sample that drew it"
+        )
 
 
 def _rows_of(pictures: pl.Series, n_rows: int) -> Ints:

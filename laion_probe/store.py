@@ -84,7 +84,9 @@ def run_folder(out: Path) -> Iterator[Path]:
     Raises `ConfigError` when ``out`` exists or cannot be made; on any error nothing is left behind.
     """
     if out.exists():
-        raise ConfigError(f"output folder {out} exists already: give another --out, or remove it")
+        # ratings are work that no command does again
+        rated = "; people's ratings are in it" if (out / "ratings").is_dir() else ", or remove it"
+        raise ConfigError(f"output folder {out} exists already: give another --out{rated}")
     scratch = out.parent / f".{out.name}.partial-{os.getpid()}"
     _clear_killed(out)
     made_parent = not out.parent.exists()

@@ -87,6 +87,14 @@ def test_ratings_are_kept_by_concept_and_gone_on_with(run):
         assert len(store.looks(store.rater_named("ada"))) == 1
 
 
+def test_drawn_rows_without_a_picture_are_said(run, monkeypatch, capsys):
+    monkeypatch.setattr("laion_probe.web.annotate.serve", lambda app, port, announce: None)
+    argv = ["annotate", str(run), "--concept", "doctor", "--images", str(run.parent / "images")]
+    assert cli.main([*argv, "--quiet"]) == 0
+    said = capsys.readouterr().out
+    assert "6 data pictures (2 of the 8 rows that were drawn have no picture there)" in said
+
+
 def test_exported_ratings_say_what_was_drawn(run, capsys):
     with begun(run) as store:
         rater = store.begin("ada")

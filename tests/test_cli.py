@@ -111,7 +111,11 @@ class TestBadInput:
         (here / "mine").mkdir()
         line = fails(capsys, "probe", "x", "--shards", "shards", "--out", "mine")
         assert "output folder mine exists already" in line
+        assert "give another --out, or remove it" in line
         assert list((here / "mine").iterdir()) == []
+        (here / "mine" / "ratings").mkdir()
+        line = fails(capsys, "probe", "x", "--shards", "shards", "--out", "mine")
+        assert "give another --out; people's ratings are in it" in line
 
     def test_an_unwritable_output_folder(self, capsys):
         line = fails(

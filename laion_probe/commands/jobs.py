@@ -82,6 +82,7 @@ def _serve(config: ServeConfig, quiet: bool) -> Iterator[str]:
 def _annotate(config: AnnotateConfig, quiet: bool) -> Iterator[str]:
     """Take in, export or serve the ratings of a run; the lines to print, as it goes."""
     from laion_probe.questions import annotating
+    from laion_probe.questions.annotating_sample import SHOWS
     from laion_probe.web.annotate import make_app, read_guidance, serve, session_token
 
     if config.export and not config.import_ratings:
@@ -106,6 +107,9 @@ def _annotate(config: AnnotateConfig, quiet: bool) -> Iterator[str]:
         more = ""
         if max(k for _, k in drawn) > store.n:
             more = f" (more than {store.n}: two at least of each group that the classifier sees)"
+        gone = store.n - store.sample.height
+        if SHOWS in store.levels and gone > 0:
+            more = f" ({gone} of the {store.n} rows that were drawn have no picture there)"
         yield f"to rate: {said}{more}, for {asked}; every keystroke is saved in {store.path}"
         serve(
             app,

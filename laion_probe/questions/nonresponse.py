@@ -150,7 +150,7 @@ def _coverage(tried: Tried, labels: Labels) -> tuple[Covered, ...]:
     n, came = len(tried.came), int(tried.came.sum())
     found = [covered("came", "rows tried that have a picture", came, n)]
     if tried.n_pool is not None:
-        words = "rows of the pool whose address was tried"
+        words = "rows of the pool whose address was tried (every row that has it)"
         found.insert(0, covered("tried", words, tried.n_pool_tried, tried.n_pool))
     if labels.embedded is not None:
         n_vectors = int(labels.embedded.sum())

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import platform
+import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -146,6 +147,8 @@ def _add_options(p: argparse.ArgumentParser, config: type[Options], but: Sequenc
             p.add_argument(flag, action="store_true", default=None, help=field.description)
             continue
         metavar = "X" if "float" in kind else "N" if "int" in kind else None
+        if "Literal" in kind:
+            metavar = "{" + ",".join(re.findall(r"'([\w-]+)'", kind)) + "}"
         p.add_argument(flag, metavar=metavar, help=f"{field.description}{default}")
     p.add_argument("--quiet", action="store_true", help="no progress on standard error")
 

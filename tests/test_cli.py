@@ -258,3 +258,11 @@ def test_debug_shows_the_traceback(here: Path) -> None:
 
     with pytest.raises(ShardError):
         cli.main(["probe", "x", "--shards", str(here / "no"), "--debug"])
+
+
+def test_help_says_which_words_an_option_takes(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["index", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "--kind {auto,flat,ivf,ivfpq,fastscan,on-disk}" in said
+    assert "(default: 4G)" in said

@@ -91,6 +91,7 @@ def test_rows_that_others_embedded_are_found_by_url(project, tmp_path):
     pictures = str(project / "images")
     with_pictures = ask(project, tmp_path, embeddings=str(folder), images=pictures)
     assert with_pictures.concept.n_pictures == half.concept.n_pictures
+    assert {"embeddings", "images"} <= {r.kind for r in with_pictures.provenance.inputs}
     note = next(line for line in with_pictures.how_measured if "found by URL" in line)
     assert "pictures that were downloaded have no embedding there: left out" in note
 

@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 
 from laion_probe.errors import ConfigError, EmbedderMismatch
 from laion_probe.store import atomic_file, fingerprint
+from laion_probe.vectors import KEY_FILE
 
 __all__ = ["EmbeddingFolder"]
 
-_KEY = "key.json"
 _MARK = "laion_probe."
 
 
@@ -55,7 +55,7 @@ class EmbeddingFolder:
         ``digests`` has one for each part, known in its file under the name ``mark``. Parts may be
         missing, and more may follow those that are there. Raises `EmbedderMismatch`.
         """
-        path = self.root / _KEY
+        path = self.root / KEY_FILE
         wanted = {**key, "pictures": fingerprint(list(digests))}
         if path.exists():
             found = self._key(path)

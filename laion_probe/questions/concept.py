@@ -29,7 +29,7 @@ from laion_probe.questions.inputs import Inputs, Progress
 from laion_probe.questions.pool_vectors import pool_vectors
 from laion_probe.questions.reading import rows_of
 from laion_probe.records import swapped_sizes
-from laion_probe.results import ConceptResult
+from laion_probe.results import ConceptResult, InputRecord
 from laion_probe.scan import Scan
 from laion_probe.shards import Unit, list_units, read_unit
 
@@ -62,6 +62,7 @@ class Pool:
     sizes: tuple[int, int] = (0, 0)
     #: where the vectors are from, if from a folder of embeddings
     note: str = ""
+    records: tuple[InputRecord, ...] = ()
 
     @property
     def sampled(self) -> float:
@@ -132,6 +133,7 @@ def build_pool(
         _n_unread(inputs, len(rows)),
         sizes,
         found.note,
+        found.records,
     )
 
 

@@ -34,7 +34,6 @@ from laion_probe.records import guess_filters
 from laion_probe.results import InputRecord, KnownError
 from laion_probe.shards import Shard, file_sha256, list_shards
 from laion_probe.store import fingerprint
-from laion_probe.vectors import open_embeddings
 
 __all__ = [
     "Inputs",
@@ -216,18 +215,6 @@ def input_records(inputs: Inputs, config: ProbeConfig) -> tuple[InputRecord, ...
                 n_rows=len(inputs.generated.rows),
                 already="",
                 note="hash over the hashes of all pictures",
-            )
-        )
-    if config.embeddings and Path(config.embeddings).is_dir() and not inputs.downloads:
-        folder = open_embeddings(config.embeddings)
-        records.append(
-            InputRecord(
-                kind="embeddings",
-                name=folder.folder.name,
-                fingerprint=folder.fingerprint(),
-                n_rows=folder.n_rows,
-                already="",
-                note="hash over sizes and both ends of each file of vectors",
             )
         )
     if inputs.embedder:

@@ -42,7 +42,7 @@ from laion_probe.questions.inputs import (
 )
 from laion_probe.questions.judging import judge
 from laion_probe.questions.matching import batched, like_prompt
-from laion_probe.results import Estimate, KnownError
+from laion_probe.results import Estimate, InputRecord, KnownError
 from laion_probe.runners import Failure
 from laion_probe.shards import file_sha256
 from laion_probe.store import fingerprint
@@ -206,7 +206,7 @@ def counts_of_pictures(
         levels=attribute.levels,
         cells=count.cells,
         labels={source: labels.get(source, data.labels) for source in sources},
-        inputs=_records(inputs, first, config, folders),
+        inputs=_records((*input_records(inputs, first), *pool.records), config, folders),
         effective=count.sizes,
         notes=tuple(_how(inputs, attribute, count, first)),
     )
@@ -449,7 +449,7 @@ def _attribute(config: CompareConfig, attributes: Sequence[Attribute]) -> Attrib
 
 
 def _records(
-    inputs: Inputs, asked: ProbeConfig, config: CompareConfig, folders: Sequence[Folder]
+    records: Sequence[InputRecord], config: CompareConfig, folders: Sequence[Folder]
 ) -> tuple[CompareInput, ...]:
     path = Path(config.concepts or "")
     return (
@@ -458,7 +458,7 @@ def _records(
             CompareInput(
                 kind=r.kind, name=r.name, fingerprint=r.fingerprint, n_rows=r.n_rows, note=r.note
             )
-            for r in input_records(inputs, asked)
+            for r in records
         ),
         *(
             CompareInput(

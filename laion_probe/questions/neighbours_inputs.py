@@ -16,18 +16,16 @@ from laion_probe.embed import Embedder, load_embedder
 from laion_probe.errors import ConfigError
 from laion_probe.neighbourhood import keywords, mean_direction, prompts
 from laion_probe.neighbours_result import ModelCheck
+from laion_probe.questions.annotating_sample import SHOWS
 from laion_probe.questions.inputs import known_errors_of, open_ratings
 from laion_probe.questions.model_check import check_model
 from laion_probe.ratings.table import Ratings
 from laion_probe.results import KnownError
 from laion_probe.vectors import Embeddings, open_embeddings
 
-__all__ = ["SHOWS", "Opened", "open_neighbours", "read_concepts"]
+__all__ = ["Opened", "open_neighbours", "read_concepts"]
 
 Floats = NDArray[np.float32]
-
-#: The attribute by which raters say whether a picture shows the concept.
-SHOWS = "shows"
 
 
 @dataclass(frozen=True)

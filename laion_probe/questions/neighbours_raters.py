@@ -29,7 +29,7 @@ from laion_probe.neighbours_result import (
     ShownWith,
     StratumOf,
 )
-from laion_probe.questions.neighbours_inputs import SHOWS
+from laion_probe.questions.annotating_sample import SHOWS
 from laion_probe.questions.neighbours_tables import unit_rows
 from laion_probe.ratings.table import Ratings, panel
 from laion_probe.vectors import Embeddings

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from laion_probe.config import NonresponseConfig
+from laion_probe.config import DataConfig, NonresponseConfig
 from laion_probe.errors import ConfigError, SchemaError, ShardError
 from laion_probe.estimate import MIN_UNITS
 from laion_probe.questions.inputs import shard_records
@@ -225,13 +225,7 @@ def _with_pool(
 
     A URL that stands in several rows of the shards has the first one's columns.
     """
-    columns: dict[str, str] = {}
-    for item in config.column:
-        name, equals, source = item.partition("=")
-        if not (name and equals and source):
-            raise ConfigError(f"column '{item}' is not NAME=COLUMN, such as text=ALT")
-        columns[name] = source
-    shards = list_shards(config.shards, columns)
+    shards = list_shards(config.shards, DataConfig(column=config.column).columns)
     urls = rows["url"].unique().implode()
     n_pool, found = 0, []
     for unit in list_units(shards):  # the pool may be far larger than what was tried

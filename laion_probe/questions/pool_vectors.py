@@ -18,6 +18,8 @@ from laion_probe.errors import ConfigError, EmbedderMismatch, SchemaError
 from laion_probe.pictures import PictureFile
 from laion_probe.questions.inputs import Inputs, Progress, embed_parts
 from laion_probe.questions.model_check import check_model
+from laion_probe.questions.neighbours_tables import unit_rows
+from laion_probe.results import InputRecord
 from laion_probe.vectors import open_embeddings
 
 __all__ = ["PoolVectors", "pool_vectors"]
@@ -31,7 +33,8 @@ _NO_PICTURES = "only its embedding was given, no picture"
 class PoolVectors:
     """Vectors (n, d) of unit length with a URL and a file each.
 
-    ``error`` is '' or why there is no vector; ``note`` says where the vectors are from.
+    ``error`` is '' or why there is no vector; ``note`` says where the vectors are from, and
+    ``records`` name that folder, where they were not computed here.
     """
 
     image: Floats
@@ -39,6 +42,7 @@ class PoolVectors:
     error: pl.Series
     files: tuple[PictureFile, ...]
     note: str = ""
+    records: tuple[InputRecord, ...] = ()
 
 
 def pool_vectors(
@@ -82,10 +86,9 @@ def _joined(inputs: Inputs, folder: str, urls: pl.Series) -> PoolVectors:
             f"none of the {e.n_rows} rows of {e.folder} has the URL of a row of the shards: give "
             "embeddings of these shards' pictures"
         )
-    vectors = e.vectors(table["row"].to_numpy())
-    norm = np.linalg.norm(vectors, axis=1, keepdims=True)
-    usable = np.isfinite(norm[:, 0]) & (norm[:, 0] > 0)
-    image = np.where(usable[:, None], vectors / np.where(norm > 0, norm, 1), 0).astype(np.float32)
+    unit, where, _, _ = unit_rows(e.vectors(table["row"].to_numpy()))
+    image = np.zeros((len(table), e.dim), np.float32)
+    image[where] = unit
     by_url = {}
     if inputs.downloads is not None:
         by_url = {f.url: f for part in inputs.downloads.parts for f in part.files}
@@ -93,14 +96,24 @@ def _joined(inputs: Inputs, folder: str, urls: pl.Series) -> PoolVectors:
         by_url.get(url) or PictureFile(f"row-{row}", _unreadable, "", url)
         for row, url in table.select("row", "url").iter_rows()
     )
-    error = pl.Series("error", np.where(usable, "", "its embedding is empty or not finite"))
+    why = np.full(len(table), "its embedding is empty or not finite", dtype=object)
+    why[where] = ""
+    error = pl.Series("error", why, pl.String)
     note = (
         f"Vectors are those of the folder {e.folder.name} ({e.n_rows} rows), found by URL: "
         f"{len(table)} of {len(wanted)} different URLs have one. {checked.sentence}"
     )
     if without := len(by_url.keys() & set(wanted)) - len(by_url.keys() & set(table["url"])):
         note += f" {without} pictures that were downloaded have no embedding there: left out."
-    return PoolVectors(image, table["url"], error, files, note)
+    record = InputRecord(
+        kind="embeddings",
+        name=e.folder.name,
+        fingerprint=e.fingerprint(),
+        n_rows=e.n_rows,
+        already="",
+        note="hash over sizes and both ends of each file of vectors",
+    )
+    return PoolVectors(image, table["url"], error, files, note, (record,))
 
 
 def _unreadable() -> bytes:

@@ -16,9 +16,8 @@ from laion_probe.questions.curves import probe_curves
 from laion_probe.questions.effects import step_effects
 from laion_probe.questions.encoding import encoder_defaults
 from laion_probe.questions.finding import cannot_say, how_measured, write_finding
-from laion_probe.questions.inputs import Inputs, Progress, input_records, note_beside
-from laion_probe.questions.judging import Judged
-from laion_probe.questions.measuring import measure
+from laion_probe.questions.inputs import Progress, input_records, note_beside
+from laion_probe.questions.measuring import Measured, measure
 from laion_probe.questions.overturning import overturning
 from laion_probe.questions.repeating import command, without_folders
 from laion_probe.questions.shown import data_sets, keyword_only, output_sets
@@ -71,7 +70,7 @@ def probe(config: ProbeConfig, progress: Progress = lambda what, done, of: None)
         how_measured=how_measured(m.inputs, config, m.concept.result, m.pool, m.chain),
         sensitivity=overturning(m.inputs.attributes, m.chain, m.pool),
         cannot_say=cannot_say(m.inputs, m.concept.result, m.pool, m.outputs, m.ran.failed),
-        provenance=_provenance(m.inputs, config, m.ran),
+        provenance=_provenance(m, config),
     )
 
 
@@ -84,19 +83,20 @@ def _words(pool: Pool, concept: Concept) -> tuple[WordScore, ...]:
     return word_scores(texts.filter(mask), texts.filter(~mask), concept.result.keywords)
 
 
-def _provenance(inputs: Inputs, config: ProbeConfig, ran: Judged) -> Provenance:
+def _provenance(m: Measured, config: ProbeConfig) -> Provenance:
     asked = without_folders(config).model_dump(mode="json", exclude=set(WHO_COMPUTES))
     return Provenance(
         version=__version__,
         command=command_line(config),
         config=asked,
         seed=config.seed,
-        inputs=input_records(inputs, config),
+        inputs=(*input_records(m.inputs, config), *m.pool.records),
         failed_units=tuple(
-            FailedUnit(unit=f.unit.label, n_rows=f.unit.n_rows, reason=f.reason) for f in ran.failed
+            FailedUnit(unit=f.unit.label, n_rows=f.unit.n_rows, reason=f.reason)
+            for f in m.ran.failed
         ),
-        n_units=len(ran.units) + len(ran.failed),
-        model=dict(inputs.embedder.key) if inputs.embedder else {},
+        n_units=len(m.ran.units) + len(m.ran.failed),
+        model=dict(m.inputs.embedder.key) if m.inputs.embedder else {},
         packages={name: metadata.version(name) for name in _PACKAGES},
     )
 

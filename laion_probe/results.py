@@ -212,7 +212,7 @@ class StepEffect(Value):
     kind: str
     title: str
     source: str
-    confidence: Literal["verified", "secondary", "from memory", "user"]
+    confidence: Literal["verified", "secondary", "from memory", "hypothesis", "user"]
     simulated: Literal["yes", "partly", "no"]
     note: str
     observable: bool

@@ -75,7 +75,7 @@ def judge(kind: str, params: Params, row: Row, rewrites: Rewrites | None = None)
         ):
             return Outcome.KEEP
         return Outcome.ROUTE if params["others"] == "route" else Outcome.DROP
-    if kind == "not-simulated":
+    if kind == "not-simulated" or (kind == "empty-other-languages" and row.language is None):
         return Outcome.NOT_EVALUABLE
     if kind in DROPS:
         dropped = DROPS[kind](row, params)
@@ -256,6 +256,7 @@ REWRITES: Mapping[str, Callable[[Row, Params], str]] = {
     "collapse-white-space": lambda row, _: " ".join(row.text.split()),
     "truncate": lambda row, p: row.text[: p["max_characters"]],
     "drop-captions": _drop_captions,
+    "empty-other-languages": lambda row, p: row.text if row.language in p["keep"] else "",
 }
 #: Rewrites that are given from outside.
 OTHER_REWRITES = ("dalle-mini", "hypernyms", "replace-names")

@@ -102,6 +102,7 @@ FACTS: dict[str, list[Any]] = {
     ],
     "metaclip-400m": [*FASTTEXT, PAIR, {"t": 20_000}],
     "c4-ban-list": [{"lists": ["ldnoobw:en"]}],
+    "captions-stripped": [{}, {"detector": "cld2"}, EN],
 }
 
 
@@ -121,7 +122,7 @@ def test_every_recipe_is_cited_step_by_step(name: str) -> None:
     recipe = load_recipe(name)
     assert recipe.name == name
     assert recipe.source
-    assert recipe.confidence in {"verified", "secondary", "from memory"}
+    assert recipe.confidence in {"verified", "secondary", "from memory", "hypothesis"}
     for step in recipe.step:
         assert step.source, step.id
         assert step.confidence != "user"
@@ -139,6 +140,7 @@ def test_what_is_not_read_in_the_source_itself_says_so() -> None:
         *("laion-aesthetics-v2-5plus", "laion-aesthetics-v2-6plus"),
     }
     assert load_recipe("laion-aesthetics-v2-6.5plus").confidence == "from memory"
+    assert load_recipe("captions-stripped").confidence == "hypothesis"
     length = next(s for s in load_recipe("laion400m").step if s.id == "length")
     assert length.confidence == "secondary"
 

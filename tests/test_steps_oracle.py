@@ -255,6 +255,9 @@ PARAMS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
         st.sampled_from([("en",), ("und", "fr")]),
         st.sampled_from(["drop", "route"]),
     ),
+    "empty-other-languages": st.fixed_dictionaries(
+        {"keep": st.sampled_from([("en",), ("und", "fr")])}
+    ),
     "clean-text": st.fixed_dictionaries({"printable_only": st.booleans()}),
     "truncate": st.fixed_dictionaries({"max_characters": small}),
     "drop-captions": st.fixed_dictionaries(
@@ -296,12 +299,15 @@ def by_step(recipe: Recipe) -> list[tuple[str, dict[str, Any]]]:
     return [(step.kind, step.parsed().model_dump()) for step in recipe.step]
 
 
+BY_LANGUAGE = ("keep-language", "empty-other-languages")
+
+
 def check(kind: str, given_params: dict[str, Any], rows: Sequence[dict[str, Any]]) -> None:
     """The step on the batch equals the plain step on each row."""
     parsed = STEPS[kind].Params.model_validate(given_params)
     params = parsed.model_dump()
     batch, loop = batch_of(rows), [plain.Row(r) for r in rows]
-    if kind == "keep-language" and len(rows) % 3:  # else no detection came before
+    if kind in BY_LANGUAGE and len(rows) % 3:  # else no detection came before
         batch.language = pl.Series([r["language"] or "und" for r in rows], dtype=pl.String)
         for row in loop:
             row.language = row.columns["language"] or "und"
@@ -326,7 +332,7 @@ def test_the_loop_knows_every_kind_of_step() -> None:
 def test_a_step_equals_the_plain_loop(kind: str, data: st.DataObject) -> None:
     params = data.draw(PARAMS[kind])
     step = Step(id="s", kind=kind, title="t", params=params)
-    more = ("language",) if kind == "keep-language" else ()
+    more = ("language",) if kind in BY_LANGUAGE else ()
     check(kind, params, data.draw(tables((*step.needs, *more))))
 
 

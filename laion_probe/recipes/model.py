@@ -12,7 +12,7 @@ from laion_probe.steps import STEPS, Role, StepKind, StepParams
 
 __all__ = ["MAX_STEPS", "Confidence", "Recipe", "Simulated", "Step"]
 
-Confidence = Literal["verified", "secondary", "from memory", "user"]
+Confidence = Literal["verified", "secondary", "from memory", "hypothesis", "user"]
 Simulated = Literal["yes", "partly", "no"]
 
 #: A row's outcomes, three bits a step, fit in 64.

@@ -64,6 +64,7 @@ _CONFIDENCE = {
     "verified": "read in the source itself",
     "secondary": "from a secondary source",
     "from memory": "from memory, unverified",
+    "hypothesis": "a hypothesis; nobody has published that it was done",
     "user": "set by the user",
 }
 

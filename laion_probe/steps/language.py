@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -19,6 +20,7 @@ from laion_probe.steps.base import (
     StepParams,
     keep,
     not_evaluable,
+    rewrite,
 )
 
 __all__ = ["KINDS"]
@@ -92,7 +94,31 @@ class KeepLanguage:
         return np.where(kept, Outcome.KEEP, out).astype(np.uint8)
 
 
+class EmptyOtherLanguages:
+    """Empties captions of other languages than those in ``keep``; their rows stay."""
+
+    role: ClassVar[Role] = "rewrite"
+    needs: ClassVar[tuple[str, ...]] = ("text",)
+
+    class Params(StepParams):
+        keep: tuple[_Code, ...] = Field(min_length=1)
+
+    def judge(self, batch: Batch, params: Any) -> Outcomes:
+        language = batch.language
+        if language is None:
+            return not_evaluable(batch.n)
+        kept = language.is_in(params.keep)
+        # What is left depends on what the detector said, which the captions alone do not tell.
+        said = hashlib.sha256(kept.to_numpy().tobytes()).hexdigest()[:16]
+        return rewrite(
+            batch,
+            f"empty-other-languages {said}",
+            lambda texts: texts.zip_with(kept, pl.Series([""]).new_from_index(0, len(texts))),
+        )
+
+
 KINDS: dict[str, StepKind] = {
     "detect-language": DetectLanguage(),
+    "empty-other-languages": EmptyOtherLanguages(),
     "keep-language": KeepLanguage(),
 }

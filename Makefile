@@ -67,11 +67,13 @@ goldens: setup ## rewrite tests/goldens from what the code computes now; read th
 notebooks: setup ## execute the notebooks in place
 	$(BIN)/python -m tools.notebooks
 
-tables: setup ## measure again what docs/{coverage,estimators,skin-tone,published}.md say (about 10 minutes)
+tables: setup ## measure again what docs/{coverage,estimators,skin-tone,published,neighbourhoods,explore}.md say (about 15 minutes)
 	$(BIN)/python -m tools.coverage
 	$(BIN)/python -m tools.interval_coverage
 	$(BIN)/python -m tools.skin_tone
 	$(BIN)/python -m tools.published
+	$(BIN)/python -m tools.null_neighbourhoods
+	$(BIN)/python -m tools.spread_coverage
 
 demo-data: setup ## rebuild data/demo from public packages (trains the checkpoint: about an hour)
 	$(BIN)/python -m tools.demo_data

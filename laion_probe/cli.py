@@ -96,12 +96,12 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_command(commands: Any, command: Command) -> None:
     p = commands.add_parser(command.name, help=command.help, description=command.description)
-    field = command.config.model_fields[command.argument]
-    if command.many:
-        metavar = command.argument.upper()
-        p.add_argument(command.argument, nargs="*", metavar=metavar, help=field.description)
-    else:
-        p.add_argument(command.argument, help=field.description)
+    if command.argument:
+        field = command.config.model_fields[command.argument]
+        more: dict[str, str] = {}
+        if command.many or not field.is_required():
+            more = {"nargs": "*" if command.many else "?", "metavar": command.argument.upper()}
+        p.add_argument(command.argument, help=field.description, **more)
     _add_options(p, command.config, but=(command.argument,))
     p.set_defaults(run=_report, command=command)
 

@@ -176,6 +176,85 @@ ALL["nonresponse"] = (
         "false_discovery_rate": 0.1,
     }
 )
+ALL["outliers"] = (
+    RUN
+    | CONTEXT
+    | {
+        "generated": "out of it",
+        "data": "my emb",
+        "prompt": "a photo of a 'doctor'",
+        "recipe": ("laion400m", "mine/recipe.toml"),
+        "already": "mine/already.toml",
+        "model": "local-dir:nets/clip",
+        "pretrained": "nets/weights.pt",
+        "attributes": ("skin_tone", "mine/hat.toml"),
+        "clusters": 7,
+        "seeds": 3,
+        "describe": 1,
+        "others": True,
+        "linked": 4,
+        "neighbourhood": 200,
+        "short_words": 2,
+        "near_duplicate": 0.9,
+        "tags": "mine/things.txt",
+        "max_failed_share": 0.125,
+        "show": 3,
+    }
+)
+ALL["explore"] = (
+    RUN
+    | CONTEXT
+    | {
+        "sets": ("my pictures", "sd=out/sd"),
+        "concepts": "occupations.txt",
+        "by": "near",
+        "model": "local-dir:nets/clip",
+        "pretrained": "nets/weights.pt",
+        "clusters": (7,),
+        "seeds": 3,
+        "most": 50,
+        "show": 9,
+        "nearest": 2,
+        "max_failed_share": 0.125,
+    }
+)
+ALL["blocked"] = (
+    RUN
+    | CONTEXT
+    | {
+        "generated": "out of it",
+        "attributes": ("skin_tone", "mine/hat.toml"),
+        "model": "local-dir:nets/clip",
+        "pretrained": "nets/weights.pt",
+        "max_failed_share": 0.125,
+    }
+)
+ALL["testbed"] = RUN | {
+    "demo": "my demo",
+    "concept": "doctor",
+    "recipe": "mine/recipe.toml",
+    "arms": ("neither", "both"),
+    "seeds": 2,
+    "rows": 300,
+    "share": 0.05,
+    "share_over": 0.2,
+    "each": 9,
+    "side": 16,
+    "patch": 8,
+    "codes": 64,
+    "steps": 7,
+    "batch_size": 5,
+    "dropped": 0.25,
+    "rate": 0.125,
+    "samples": 20,
+    "asked": 3,
+    "guidance": 1.5,
+    "temperature": 0.5,
+    "top_k": 9,
+    "fit_steps": 4,
+    "foreign": 0.25,
+    "no_verdicts": True,
+}
 SOME: list[tuple[str, dict[str, Any]]] = [
     ("probe", {"concept": "-doctor", "shards": ("s",), "seed": 1}),
     ("probe", {"concept": "doctor", "shards": ("s",)}),

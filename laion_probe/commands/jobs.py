@@ -16,6 +16,7 @@ from laion_probe.config import (
     AnnotateConfig,
     EmbedConfig,
     FetchConfig,
+    GenerateConfig,
     IndexConfig,
     Options,
     ServeConfig,
@@ -71,6 +72,14 @@ def _fetch(config: FetchConfig, quiet: bool) -> Iterator[str]:
     with Progress(quiet=quiet) as progress:
         done = fetch(config, progress)
     yield from done.lines
+
+
+def _generate(config: GenerateConfig, quiet: bool) -> Iterator[str]:
+    from laion_probe.questions.generating import generate
+
+    with Progress(quiet=quiet) as progress:
+        done = generate(config, progress)
+    yield from done.sentences
 
 
 def _serve(config: ServeConfig, quiet: bool) -> Iterator[str]:
@@ -201,6 +210,18 @@ JOBS = (
         "SOURCE",
         True,
         _fetch,
+    ),
+    Job(
+        "generate",
+        "draw pictures of prompts with a diffusers pipeline, every parameter recorded",
+        "Draw pictures of prompts, the empty one too, with a diffusers pipeline: WebDataset tars, "
+        "each beside a parquet of every parameter, and what the safety checker would block. Run "
+        "the same command again to go on where it was ended. See docs/generate.md.",
+        GenerateConfig,
+        "model",
+        "MODEL",
+        False,
+        _generate,
     ),
     Job(
         "embed",

@@ -13,15 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from laion_probe.config import (
+    BlockedConfig,
     CompareConfig,
     ComposeConfig,
     DriftConfig,
+    ExploreConfig,
     FiltersConfig,
     NeighboursConfig,
     NonresponseConfig,
+    OutliersConfig,
     ProbeConfig,
     RunConfig,
     ScanConfig,
+    TestbedConfig,
 )
 from laion_probe.terminal import Live, Progress
 
@@ -40,9 +44,9 @@ class Said:
 class Command:
     """A command that writes a run folder.
 
-    ``argument`` is the field of the config that is given without a flag, ``many`` says that it
-    takes any number of words; ``run(config, quiet, folder)`` computes and writes, ``slug`` names
-    the folder where no ``--out`` does.
+    ``argument`` is the field of the config that is given without a flag ('' for none), ``many``
+    says that it takes any number of words; ``run(config, quiet, folder)`` computes and writes,
+    ``slug`` names the folder where no ``--out`` does.
     """
 
     name: str
@@ -146,6 +150,46 @@ def _nonresponse(config: NonresponseConfig, quiet: bool, folder: Path) -> Said:
     return Said(result.finding)
 
 
+def _outliers(config: OutliersConfig, quiet: bool, folder: Path) -> Said:
+    from laion_probe.questions.outliers import outliers
+    from laion_probe.render import render_outliers
+
+    with Progress(quiet=quiet) as progress:
+        result = outliers(config, progress, folder)
+    render_outliers(result, folder)
+    return Said(result.finding)
+
+
+def _explore(config: ExploreConfig, quiet: bool, folder: Path) -> Said:
+    from laion_probe.questions.exploring import explore
+    from laion_probe.render import render_explore
+
+    with Progress(quiet=quiet) as progress:
+        result = explore(config, progress, folder)
+    render_explore(result, folder)
+    return Said(result.finding)
+
+
+def _blocked(config: BlockedConfig, quiet: bool, folder: Path) -> Said:
+    from laion_probe.questions.blocked import blocked
+    from laion_probe.render import render_blocked
+
+    with Progress(quiet=quiet) as progress:
+        result = blocked(config, progress)
+    render_blocked(result, folder)
+    return Said(result.finding)
+
+
+def _testbed(config: TestbedConfig, quiet: bool, folder: Path) -> Said:
+    from laion_probe.questions.testbed import testbed
+    from laion_probe.render import render_testbed
+
+    with Progress(quiet=quiet) as progress:
+        result = testbed(config, progress, folder)
+    render_testbed(result, folder)
+    return Said(result.finding)
+
+
 COMMANDS = (
     Command(
         "probe",
@@ -241,5 +285,55 @@ COMMANDS = (
         False,
         lambda config: f"nonresponse-{_stem(config.images)}",
         _nonresponse,
+    ),
+    Command(
+        "outliers",
+        "what a model draws too often when nothing was asked for, and which explanations hold",
+        "Find what generated pictures (of the empty prompt, or of --prompt) hold too often beside "
+        "the training data, and weigh the explanations: short captions, none, emptied by a recipe, "
+        "other languages, near-duplicates, few domains ... Without GENERATED and --data, the "
+        "embedded demo data are used.",
+        OutliersConfig,
+        "generated",
+        False,
+        lambda config: "outliers-" + _stem(config.prompt or config.generated or "demo"),
+        _outliers,
+    ),
+    Command(
+        "explore",
+        "sets of pictures side by side, without labels: clusters, averages, nearest pictures",
+        "Cluster the pictures of several sets together and show how each concept spreads over the "
+        "clusters, average pictures, colourfulness and nearest pictures (explorer.html). Without "
+        "a set, the embedded demo data are used.",
+        ExploreConfig,
+        "sets",
+        True,
+        lambda config: "explore-" + _stem((*config.sets, "demo")[0].rpartition("=")[2]),
+        _explore,
+    ),
+    Command(
+        "blocked",
+        "what a safety checker would block of generated pictures, by group of prompts",
+        "Count what the safety checker flagged (`laion-probe generate --safety flag`), by group of "
+        "prompts and, with --attributes, by what pictures show: a filter after the model, reported "
+        "as a stage of its own.",
+        BlockedConfig,
+        "generated",
+        False,
+        lambda config: f"blocked-{_stem(config.generated)}",
+        _blocked,
+    ),
+    Command(
+        "testbed",
+        "a controlled experiment: small models trained with and without what is suspected",
+        "Train small text-conditional image models on the demo data, with the captions of a "
+        "cluster emptied by a recipe or not and the cluster over-represented or not; ask them for "
+        "nothing; compare what they draw, and what `outliers` says, with the plan. All 24 runs "
+        "take about half an hour on two cores; the same command goes on where it was ended.",
+        TestbedConfig,
+        "",
+        False,
+        lambda config: "testbed",
+        _testbed,
     ),
 )

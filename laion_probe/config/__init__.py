@@ -4,37 +4,46 @@ from __future__ import annotations
 
 from laion_probe.config.base import WHO_COMPUTES, DataConfig, Options, RunConfig
 from laion_probe.config.embedding import EmbedConfig, IndexConfig
+from laion_probe.config.exploring import ExploreConfig
 from laion_probe.config.fetching import FetchConfig
+from laion_probe.config.generating import BlockedConfig, GenerateConfig
 from laion_probe.config.loading import beside, load_config, make_config
 from laion_probe.config.neighbours import NeighboursConfig
 from laion_probe.config.nonresponse import NonresponseConfig
+from laion_probe.config.outliers import OutliersConfig
 from laion_probe.config.people import AnnotateConfig, ComposeConfig, DriftConfig
 from laion_probe.config.pictures import CompareConfig, InContext, PicturesConfig, ProbeConfig
 from laion_probe.config.serving import ServeConfig
 from laion_probe.config.shards import FiltersConfig, OneRecipe, PlanConfig, ScanConfig
+from laion_probe.config.testbed import TestbedConfig
 
 __all__ = [
     "WHO_COMPUTES",
     "AnnotateConfig",
+    "BlockedConfig",
     "CompareConfig",
     "ComposeConfig",
     "DataConfig",
     "DriftConfig",
     "EmbedConfig",
+    "ExploreConfig",
     "FetchConfig",
     "FiltersConfig",
+    "GenerateConfig",
     "InContext",
     "IndexConfig",
     "NeighboursConfig",
     "NonresponseConfig",
     "OneRecipe",
     "Options",
+    "OutliersConfig",
     "PicturesConfig",
     "PlanConfig",
     "ProbeConfig",
     "RunConfig",
     "ScanConfig",
     "ServeConfig",
+    "TestbedConfig",
     "beside",
     "load_config",
     "make_config",

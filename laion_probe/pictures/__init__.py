@@ -6,14 +6,8 @@ Listing reads names and metadata only; a picture's bytes are read when asked for
 from __future__ import annotations
 
 from laion_probe.pictures.files import PictureFile
-from laion_probe.pictures.listing import (
-    Downloads,
-    Generated,
-    PicturePart,
-    list_downloads,
-    list_files,
-    list_generated,
-)
+from laion_probe.pictures.generated import Generated, PicturePart, list_generated
+from laion_probe.pictures.listing import Downloads, list_downloads, list_files
 from laion_probe.pictures.opened import OWN_COLUMNS, OpenedShard
 from laion_probe.pictures.shards import PictureShard, list_picture_shards
 

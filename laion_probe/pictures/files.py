@@ -4,28 +4,35 @@ from __future__ import annotations
 
 import csv
 import functools
+import io
 import json
 import tarfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
+
+import polars as pl
 
 from laion_probe.errors import ConfigError, ShardError
 
 __all__ = [
     "LISTED",
+    "METADATA",
     "SUFFIXES",
     "PictureFile",
     "TarMember",
     "escaped",
     "image_folder_metadata",
+    "metadata_rows",
     "tar_members",
 ]
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp"})
 #: Suffixes of what is said to be a picture, also where it is not read.
 LISTED = SUFFIXES | {".svg", ".tif", ".tiff", ".avif", ".heic", ".jfif", ".ico"}
+#: Kinds of metadata files; of several in a folder the first counts.
+METADATA = (".jsonl", ".csv", ".parquet")
 _BLOCK = 512  # of a tar
 
 
@@ -101,22 +108,50 @@ def _read_range(path: Path, offset: int, size: int) -> bytes:
         return file.read(size)
 
 
-def image_folder_metadata(root: Path) -> dict[str, dict[str, object]]:
+def metadata_rows(
+    data: bytes, suffix: str, columns: Sequence[str] | None = None
+) -> dict[str, dict[str, Any]]:
+    """The rows of ImageFolder metadata (.jsonl, .csv, .parquet) by their ``file_name``.
+
+    Of parquet, ``columns`` alone are read beside it, those that are there. Raises ValueError where
+    they are not that.
+
+    >>> metadata_rows(b'{"file_name": "a.png", "text": "a cat"}', ".jsonl")["a.png"]["text"]
+    'a cat'
+    """
+    rows: Sequence[Any]
+    if suffix == ".parquet":
+        try:
+            there = pl.read_parquet_schema(io.BytesIO(data))
+            wanted = ["file_name", *(there if columns is None else columns)]
+            wanted = [c for c in dict.fromkeys(wanted) if c in there or c == "file_name"]
+            rows = pl.read_parquet(io.BytesIO(data), columns=wanted).to_dicts()
+        except pl.exceptions.PolarsError as error:
+            raise ValueError(str(error).splitlines()[0]) from None
+    elif suffix == ".csv":
+        # Quoted cells may hold line ends.
+        try:
+            rows = list(csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline="")))
+        except csv.Error as error:
+            raise ValueError(str(error)) from None
+    else:
+        # Only a line feed ends a line: other separators may stand in a prompt.
+        lines = data.decode("utf-8-sig").split("\n")
+        rows = [json.loads(line) for line in lines if line.strip()]
+    if not all(isinstance(row, dict) and isinstance(row.get("file_name"), str) for row in rows):
+        raise ValueError("no file_name in a row")
+    return {row["file_name"]: row for row in rows}
+
+
+def image_folder_metadata(root: Path) -> dict[str, dict[str, Any]]:
     """What ImageFolder metadata in a folder say of its files, by their names; {} without any."""
-    found: dict[str, dict[str, object]] = {}
-    try:
-        if (root / "metadata.jsonl").is_file():
-            lines = (root / "metadata.jsonl").read_text(encoding="utf-8").splitlines()
-            rows = [json.loads(line) for line in lines if line.strip()]
-        elif (root / "metadata.csv").is_file():
-            with (root / "metadata.csv").open(encoding="utf-8", newline="") as file:
-                rows = list(csv.DictReader(file))
-        else:
-            return {}
-        for row in rows:
-            found[str(row["file_name"])] = row
-    except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(
-            f"{root}: metadata is not ImageFolder metadata with a file_name a row ({error!r})"
-        ) from error
-    return found
+    for suffix in METADATA:
+        path = root / f"metadata{suffix}"
+        if path.is_file():
+            try:
+                return metadata_rows(path.read_bytes(), suffix)
+            except ValueError as error:
+                raise ConfigError(
+                    f"{root}: metadata is not ImageFolder metadata with a file_name a row ({error})"
+                ) from error
+    return {}

@@ -1,8 +1,7 @@
-"""What a probe lists: img2dataset's tars, and folders of generated pictures."""
+"""What a probe lists: img2dataset's tars, and single pictures."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,34 +9,11 @@ from pathlib import Path
 import polars as pl
 
 from laion_probe.errors import ConfigError, ShardError
-from laion_probe.pictures.files import (
-    SUFFIXES,
-    PictureFile,
-    escaped,
-    image_folder_metadata,
-    tar_members,
-)
+from laion_probe.pictures.files import SUFFIXES, PictureFile, tar_members
+from laion_probe.pictures.generated import PicturePart
 from laion_probe.shards import file_sha256
 
-__all__ = [
-    "Downloads",
-    "Generated",
-    "PicturePart",
-    "list_downloads",
-    "list_files",
-    "list_generated",
-]
-
-_PART = 512
-
-
-@dataclass(frozen=True)
-class PicturePart:
-    """Pictures that are embedded, and cached, together; ``sha256`` is of their content."""
-
-    name: str
-    sha256: str
-    files: tuple[PictureFile, ...]
+__all__ = ["Downloads", "list_downloads", "list_files"]
 
 
 @dataclass(frozen=True)
@@ -50,18 +26,6 @@ class Downloads:
 
     parts: tuple[PicturePart, ...]
     attempts: pl.DataFrame
-
-
-@dataclass(frozen=True)
-class Generated:
-    """Generated pictures with what is known of how they were made.
-
-    ``rows`` has a row per picture, in the order of the parts' files: ``file_name``, ``prompt``
-    (null where unknown), ``batch`` (null where unknown), ``generator``.
-    """
-
-    parts: tuple[PicturePart, ...]
-    rows: pl.DataFrame
 
 
 def list_downloads(folder: str) -> Downloads:
@@ -84,33 +48,6 @@ def list_downloads(folder: str) -> Downloads:
         parts.append(PicturePart(tar.name, file_sha256(tar), tuple(_tar_files(tar, by_key))))
         attempts.append(table.select("url", "status", *_SIZES))
     return Downloads(tuple(parts), pl.concat(attempts))
-
-
-def list_generated(folder: str) -> Generated:
-    """List a folder of generated pictures, with Hugging Face ImageFolder metadata if it is there.
-
-    ``metadata.jsonl`` or ``metadata.csv`` gives ``file_name`` and, as far as known, ``prompt``,
-    ``batch`` and ``generator``; without it, prompts are unknown.
-    """
-    root = Path(folder)
-    if not root.is_dir():
-        raise ConfigError(f"generated folder {folder} does not exist: give a folder of pictures")
-    paths = sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-    if not paths:
-        raise ConfigError(f"generated folder {folder} holds no pictures ({_known_suffixes()})")
-    meta = image_folder_metadata(root)
-    names = [escaped(p.relative_to(root).as_posix()) for p in paths]
-    known = [meta.get(n, {}) for n in names]
-    rows = pl.DataFrame(
-        {
-            "file_name": names,
-            "prompt": [_text(k.get("prompt")) for k in known],
-            "batch": [_text(k.get("batch")) or None for k in known],
-            "generator": [_text(k.get("generator")) or "" for k in known],
-        },
-        schema=dict.fromkeys(("file_name", "prompt", "batch", "generator"), pl.String),
-    )
-    return Generated(tuple(_file_parts(paths, names)), rows)
 
 
 def list_files(paths: Sequence[str]) -> tuple[PictureFile, ...]:
@@ -153,25 +90,3 @@ def _tar_files(tar: Path, by_key: dict[str, dict[str, str]]) -> list[PictureFile
             name = f"{tar.stem}/{m.path.stem}"
             files.append(PictureFile(name, m.read, row.get("caption", ""), row.get("url", "")))
     return files
-
-
-def _file_parts(paths: list[Path], names: list[str]) -> list[PicturePart]:
-    parts = []
-    for start in range(0, len(paths), _PART):
-        digest = hashlib.sha256()
-        files = []
-        for path, name in zip(
-            paths[start : start + _PART], names[start : start + _PART], strict=True
-        ):
-            digest.update(f"{name}\0{file_sha256(path)}\0".encode())
-            files.append(PictureFile(name, path.read_bytes))
-        parts.append(PicturePart(names[start], digest.hexdigest(), tuple(files)))
-    return parts
-
-
-def _text(value: object) -> str | None:
-    return None if value is None else escaped(str(value))
-
-
-def _known_suffixes() -> str:
-    return ", ".join(sorted(SUFFIXES))

@@ -17,8 +17,9 @@ C = TypeVar("C", bound=RunConfig)
 def command(name: str, config: RunConfig, argument: str, *, folders: bool = True) -> str:
     """The command line that asks for what ``config`` asks for.
 
-    ``argument`` is the field that the command takes without a flag. Left out are options at their
-    defaults and `WHO_COMPUTES`; without ``folders``, files go by their names (`without_folders`).
+    ``argument`` is the field that the command takes without a flag ('' for none). Left out are
+    options at their defaults and `WHO_COMPUTES`; without ``folders``, files go by their names
+    (`without_folders`).
 
     >>> from laion_probe.config import CompareConfig
     >>> command("compare", CompareConfig(counts=("a/counts.csv",), draws=500), "counts")
@@ -35,7 +36,7 @@ def command(name: str, config: RunConfig, argument: str, *, folders: bool = True
         # What begins with a dash reads as an option, unless it is tied to its own.
         tied = any(word.startswith("-") for word in words)
         options += [f"{flag}={word}" for word in words] if tied else [flag, *words]
-    words = _words(getattr(asked, argument))
+    words = _words(getattr(asked, argument)) if argument else []
     if any(word.startswith("-") for word in words):
         return shlex.join(["laion-probe", name, *options, "--", *words])
     return shlex.join(["laion-probe", name, *words, *options])
@@ -56,7 +57,7 @@ def without_folders(config: C) -> C:
 
 
 def _words(value: object) -> list[str]:
-    """A value as words of a command line; a flag that is set needs none."""
-    if value is True:
+    """A value as words of a command line; a flag that is set, or nothing at all, needs none."""
+    if value is True or value is None:
         return []
     return [str(item) for item in value] if isinstance(value, tuple) else [str(value)]

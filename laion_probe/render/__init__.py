@@ -14,6 +14,7 @@ from laion_probe.drift_result import DriftResult
 from laion_probe.filters_result import FiltersResult
 from laion_probe.probe_result import ProbeResult
 from laion_probe.registry import Registry
+from laion_probe.render.blocked_report import render_blocked
 from laion_probe.render.compare_report import compare_report_html, write_forests
 from laion_probe.render.compare_tables import write_compare_tables
 from laion_probe.render.compose_report import (
@@ -23,28 +24,35 @@ from laion_probe.render.compose_report import (
 )
 from laion_probe.render.drift_report import drift_report_html
 from laion_probe.render.drift_tables import write_drift_tables
+from laion_probe.render.explore_report import render_explore
 from laion_probe.render.figures import write_figures
 from laion_probe.render.filters_report import filters_report_html, write_flows
 from laion_probe.render.filters_tables import write_filters_tables
 from laion_probe.render.html import report_html
 from laion_probe.render.neighbours_report import render_neighbours
 from laion_probe.render.nonresponse_report import render_nonresponse
+from laion_probe.render.outliers_report import render_outliers
 from laion_probe.render.scan_report import scan_report_html
 from laion_probe.render.scan_tables import write_scan_tables
 from laion_probe.render.tables import write_tables
+from laion_probe.render.testbed_report import render_testbed
 from laion_probe.results import Document
 from laion_probe.scan_result import ScanResult
 
 __all__ = [
     "RENDERERS",
+    "render_blocked",
     "render_compare",
     "render_compose",
     "render_drift",
+    "render_explore",
     "render_filters",
     "render_neighbours",
     "render_nonresponse",
+    "render_outliers",
     "render_run",
     "render_scan",
+    "render_testbed",
     "report_html",
     "write_figures",
     "write_tables",

@@ -17,7 +17,7 @@ from laion_probe.render.pointers import form_of, pointer
 from laion_probe.render.view import raster, view
 from laion_probe.results import Estimate
 
-__all__ = ["environment", "page", "report_html", "tied"]
+__all__ = ["environment", "page", "policy_hash", "report_html", "tied"]
 
 _CAPTION_SHOWN = 100
 
@@ -44,10 +44,20 @@ def page(env: Environment, template: str, values: Mapping[str, object]) -> str:
         # Markup, since the policy's hashes are of these very bytes; both are ours.
         "style": Markup(style),
         "script": Markup(script),
-        "style_hash": _policy_hash(style),
-        "script_hash": _policy_hash(script),
+        "style_hash": policy_hash(style),
+        "script_hash": policy_hash(script),
     }
     return env.get_template(template).render({**values, **ours})
+
+
+def policy_hash(content: str) -> str:
+    """What a content security policy calls an element with this very text.
+
+    >>> policy_hash("")
+    'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='
+    """
+    digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+    return f"sha256-{digest}"
 
 
 def environment() -> Environment:
@@ -91,11 +101,6 @@ def _finalize(value: object) -> object:
     if isinstance(value, Markup) or not isinstance(value, str):
         return value
     return text.clean(value)
-
-
-def _policy_hash(content: str) -> str:
-    digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
-    return f"sha256-{digest}"
 
 
 def _est(estimate: Estimate, where: str, form: text.Form | None = None) -> Markup:

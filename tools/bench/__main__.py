@@ -17,13 +17,14 @@ from tools.bench.filters import ROWS, run_filters
 from tools.bench.filters_report import OF_FILTERS
 from tools.bench.labels import run_labels
 from tools.bench.labels_report import OF_LABELS, PEERS_OF_LABELS
+from tools.bench.outliers import run_outliers
 from tools.bench.plan import Approach, Files, approaches, memory_approaches
 from tools.bench.report import facts_of, lines_of, machine, version_of
 from tools.bench.retrieval import PARTS as RETRIEVAL
 from tools.bench.retrieval import Peer, run_retrieval
 
 ROOT = data.ROOT
-PARTS = ("scan", "filters", "labels", "retrieval")
+PARTS = ("scan", "filters", "labels", "retrieval", "outliers")
 #: Free bytes a row that the files need, with room to spare.
 _BYTES_A_ROW = 220
 #: No further round is begun that would end after so much time.
@@ -46,6 +47,8 @@ def main(argv: list[str] | None = None) -> int:
             facts["labels"] = _labels_part(Path(name))
         if "retrieval" in args.only:
             facts["retrieval"] = _retrieval_part(args, Path(name))
+        if "outliers" in args.only:
+            facts["outliers"] = _outliers_part(Path(name))
     lines = lines_of(facts)
     print("\n".join(lines))
     args.out.mkdir(parents=True, exist_ok=True)
@@ -102,6 +105,12 @@ def _retrieval_part(args: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     facts = run_retrieval(scratch, peer, args.retrieval, _say)
     names = ("laion-probe", "faiss-cpu", "numpy", "torch", "open_clip_torch")
     versions = {"ours": {name: version_of(name) for name in names}}
+    return {"machine": machine(), "versions": versions, **facts}
+
+
+def _outliers_part(scratch: Path) -> dict[str, Any]:
+    facts = run_outliers(scratch, _say)
+    versions = {"ours": {name: version_of(name) for name in ("laion-probe", "faiss-cpu", "numpy")}}
     return {"machine": machine(), "versions": versions, **facts}
 
 

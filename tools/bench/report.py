@@ -15,6 +15,7 @@ from tools.bench.data import GROUP_ROWS, Corpus
 from tools.bench.figures import MIB, Bar, Figures, spread
 from tools.bench.filters_report import filter_lines, where
 from tools.bench.labels_report import label_lines
+from tools.bench.outliers import outliers_lines
 from tools.bench.peers import MAX_PIXELS, MIN_CHARACTERS, MIN_SIMILARITY
 from tools.bench.plan import RUNNERS
 from tools.bench.retrieval import retrieval_lines
@@ -114,6 +115,8 @@ def lines_of(facts: dict[str, Any]) -> list[str]:
         lines += label_lines(facts["labels"])
     if facts.get("retrieval"):
         lines += retrieval_lines(facts["retrieval"])
+    if facts.get("outliers"):
+        lines += outliers_lines(facts["outliers"])
     return lines
 
 

@@ -1,0 +1,218 @@
+"""The finding of ``outliers``: first what was drawn unasked, then what the data say of reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from laion_probe.outliers_result import (
+    BroughtAlong,
+    Explanation,
+    ExplanationKind,
+    OutlierCluster,
+    OutliersResult,
+    RecipeWeighed,
+    Verdict,
+)
+from laion_probe.questions.explaining_words import odds_in_words
+from laion_probe.results import Estimate
+
+__all__ = ["finding", "percent"]
+
+_AS_GIVEN = " (the rows as given)"
+_BY_THESE = "supported by these data"
+#: Groups of recipes that are told of; the rest stand in the table.
+_GROUPS = 3
+#: Things and words told of a concept.
+_BROUGHT = 4
+
+
+def finding(r: OutliersResult, *, simulated: bool) -> tuple[str, ...]:
+    """Sentences that can be quoted; each contrast is an association, and called one."""
+    out = []
+    if simulated:
+        out.append("The outputs are of a documented simulator: no model drew them.")
+    over = [c for c in r.clusters if c.over_represented]
+    if not over:
+        out.append(
+            f"{_when(r)}, none of the {r.n_clusters} clusters of the data is surely drawn more "
+            f"often than its share of the training pictures ({r.n_outputs:,} outputs in "
+            f"{r.n_batches:,} batches): these data cannot tell of any over-representation."
+        )
+    else:
+        out += _first(r, over[0])
+        out += _explained(over[0])
+        if more := over[1:]:
+            shares = ", ".join(f"{c.name} ({percent(c.output_share)})" for c in more)
+            out.append(f"Over-represented too, and weighed below: {shares}.")
+    out += _brought(r)
+    return tuple(out)
+
+
+def percent(e: Estimate) -> str:
+    """A share with its interval; a small one is never told as 0 %."""
+    if e.value is None:
+        return "an unknown share"
+    digits = 0 if e.n < 50 else 1
+    while digits < 4 and e.value not in (0, 1) and round(100 * e.value, digits) in (0, 100):
+        digits += 1
+    said = f"{100 * e.value:.{digits}f} %"
+    if e.low is None or e.high is None or e.low == e.high:
+        return said
+    return f"{said} [{100 * e.low:.{digits}f}, {100 * e.high:.{digits}f}]"
+
+
+def _when(r: OutliersResult) -> str:
+    if r.prompt is None:
+        return "With all prompts taken together"
+    return "With the prompt left empty" if r.prompt == "" else f"With the prompt “{r.prompt}”"
+
+
+def _first(r: OutliersResult, c: OutlierCluster) -> list[str]:
+    what = "unprompted over-representation" if r.prompt == "" else "over-representation"
+    ratio = _ratio(c.ratio)
+    text = (
+        f"{_when(r)}, {percent(c.output_share)} of {r.n_outputs:,} outputs lie in one cluster that "
+        f"holds {percent(c.data_share)} of the {r.n_data:,} training pictures: {what}, {ratio} "
+        f"(the interval holds for all {r.n_clusters} clusters looked at; "
+        f"{round(c.stability * c.n_seeds)} of {c.n_seeds} other clusterings find the same outputs)."
+    )
+    out = [text]
+    if r.prompt == "":
+        out.append(
+            "That is what is left where conditioning is missing: nobody asked for it. What the "
+            "pictures of the cluster show is described below, and is not itself the finding."
+        )
+    elif r.prompt:
+        out.append(
+            "A prompt asks for a part of the data: that its pictures are drawn more often than "
+            "their share is no surprise."
+        )
+    return out
+
+
+def _ratio(e: Estimate) -> str:
+    """How often its share, with an interval; an end that the data leave open is said to be so."""
+    least = "" if e.low is None else f"at least {e.low:.1f} times its share"
+    if e.value is None:
+        return least or "many times its share, which is none"
+    if e.low is None or e.high is None:
+        return f"{e.value:.1f} times its share" + (f" ({least})" if least else "")
+    return f"{e.value:.1f} times its share [{e.low:.1f}, {e.high:.1f}]"
+
+
+def _explained(c: OutlierCluster) -> list[str]:
+    """What is supported, with numbers once; the others by name; and that it is association."""
+    if not c.weighed:
+        return [f"No explanation of {c.name} is weighed: see below why."]
+    out = [_supported(c.weighed)]
+    ever = {e.kind for w in c.weighed for e in w.explanations if e.verdict == "supported"}
+    if rest := _rest(c.weighed, ever):
+        out.append(rest)
+    if ever:
+        out.append(
+            "What is supported is an association between a place in the data and what is drawn: "
+            "whether a model trained without it would draw the cluster less, only training can "
+            "tell."
+        )
+    return out
+
+
+def _supported(weighed: Sequence[RecipeWeighed]) -> str:
+    """A clause for recipes with which the same is supported; numbers are those of the first."""
+    groups: dict[tuple[str, ...], list[RecipeWeighed]] = {}
+    for w in weighed:
+        mine = tuple(e.kind for e in w.explanations if e.verdict == "supported")
+        groups.setdefault(mine, []).append(w)
+    told: set[str] = set()
+    clauses: list[str] = []
+    for kinds, recipes in list(groups.items())[:_GROUPS]:
+        items = []
+        for e in recipes[0].explanations:
+            if e.kind in kinds:
+                items.append(e.title if e.kind in told else _contrast(e))
+        names = _listed([w.recipe for w in recipes])
+        head = f"With {names}"
+        if not clauses:
+            head = f"With {'the recipe ' if len(weighed) == 1 else ''}{names}, {_BY_THESE}"
+        if len(recipes) > 1 and set(kinds) - told:
+            head += f" (numbers with “{recipes[0].recipe}”)"
+        clauses.append(f"{head}: {'; '.join(items) or 'none of the explanations weighed'}.")
+        told |= set(kinds)
+    if len(groups) > len(clauses):
+        clauses.append("The table below has the other recipes.")
+    return " ".join(clauses)
+
+
+def _rest(weighed: Sequence[RecipeWeighed], ever: set[ExplanationKind]) -> str:
+    """Explanations that no recipe supports, by name: contradicted with one, or never decided."""
+    verdicts: dict[str, list[Verdict]] = {}
+    for w in weighed:
+        for e in w.explanations:
+            if e.kind not in ever:
+                verdicts.setdefault(e.title, []).append(e.verdict)
+    against = [t for t, said in verdicts.items() if "contradicted" in said]
+    others = {t: said for t, said in verdicts.items() if t not in against}
+    undecided = [t for t, said in others.items() if "not decidable here" in said]
+    unseen = [t for t in others if t not in undecided and "not observable" in others[t]]
+    if len(weighed) > 1:
+        n = {t: verdicts[t].count("contradicted") for t in against}
+        against = [f"{t} (with {n[t]} of {len(weighed)} recipes)" for t in against]
+    parts = (
+        ("Contradicted", against),
+        ("Not decidable here", undecided),
+        ("Not observable, since the data had passed it before", unseen),
+    )
+    return " ".join(f"{head}: {'; '.join(titles)}." for head, titles in parts if titles)
+
+
+def _listed(recipes: Sequence[str]) -> str:
+    quoted = [f"“{name}”{_AS_GIVEN if name == 'none' else ''}" for name in recipes]
+    return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} and {quoted[-1]}"
+
+
+def _contrast(e: Explanation) -> str:
+    """An explanation with the share here and elsewhere: shares first, odds last."""
+    if e.here.value is None or e.elsewhere.value is None:
+        return e.title
+    return (
+        f"{e.title} ({percent(e.here)} here, {percent(e.elsewhere)} elsewhere; "
+        f"{odds_in_words(e.odds_ratio)})"
+    )
+
+
+def _brought(r: OutliersResult) -> list[str]:
+    out = []
+    sure = [b for b in r.brought if b.lift.low is not None and b.lift.low > 1]
+    for kind, where in (("word", "captions"), ("tag", "pictures")):
+        mine = [b for b in sure if b.kind == kind][:_BROUGHT]
+        if mine:
+            listed = "; ".join(
+                f"{b.what} ({percent(b.data)}, elsewhere {percent(b.rest)})" for b in mine
+            )
+            by = "" if kind == "word" else ", by uncorrected classifier labels"
+            out.append(f"In the data’s {where}, the concept brings along{by}: {listed}.")
+    moved = [b for b in r.brought if _moved(b)][:_BROUGHT]
+    if moved:
+        listed = "; ".join(_change(b) for b in moved)
+        out.append(
+            "Outputs differ from the data near the concept, by uncorrected classifier labels, "
+            f"which style alone can move: {listed}."
+        )
+    return out
+
+
+def _moved(b: BroughtAlong) -> bool:
+    d = b.difference
+    if d is None or d.low is None or d.high is None:
+        return False
+    return d.low > 0 or d.high < 0
+
+
+def _change(b: BroughtAlong) -> str:
+    assert b.outputs is not None and b.difference is not None
+    d = b.difference
+    ends = [100 * x for x in (d.value, d.low, d.high) if x is not None]
+    signed = [f"{x:+.1f}".replace("-", "−") for x in ends]
+    return (
+        f"{b.what} in {percent(b.outputs)} of outputs, {signed[0]} points [{', '.join(signed[1:])}]"
+    )

@@ -19,7 +19,7 @@ export NO_ALBUMENTATIONS_UPDATE := 1
 # The checkpoint is small: more threads than cores slow it down.
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help setup probe test check bench goldens notebooks tables demo-data clean
+.PHONY: help setup probe test check bench goldens notebooks tables testbed demo-data clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -74,6 +74,9 @@ tables: setup ## measure again what docs/{coverage,estimators,skin-tone,publishe
 	$(BIN)/python -m tools.published
 	$(BIN)/python -m tools.null_neighbourhoods
 	$(BIN)/python -m tools.spread_coverage
+
+testbed: setup ## train and ask the 24 small models of docs/testbed.md (about 45 minutes; goes on where it was)
+	$(BIN)/python -m tools.testbed_table
 
 demo-data: setup ## rebuild data/demo from public packages (trains the checkpoint: about an hour)
 	$(BIN)/python -m tools.demo_data

@@ -119,7 +119,9 @@ class FoundClusters:
     ``n_clusters`` cells were looked at. ``far`` (n,) marks outputs that are further from every
     training row (below ``far_cosine``) than 99 % of training rows are from their nearest other
     one. ``compared`` is the share of the cells whose rows each output was compared with: at 1 the
-    nearest rows are exact. ``n_rows`` of the data had a vector.
+    nearest rows are exact. ``n_rows`` of the data had a vector. ``picked`` are the outputs that
+    were named, as one cluster: its ``n_data`` rows lie nearer to one of them than to another
+    output, and nothing was tested.
     """
 
     clusters: tuple[FoundCluster, ...]
@@ -128,6 +130,7 @@ class FoundClusters:
     far_cosine: float
     compared: float
     n_rows: int
+    picked: FoundCluster | None = None
 
 
 def find_clusters(
@@ -135,8 +138,11 @@ def find_clusters(
     data: Embeddings,
     options: ClusterOptions | None = None,
     progress: Progress = lambda what, done, of: None,
+    picked: Bools | None = None,
 ) -> FoundClusters:
     """Clusters of the data, how many outputs and rows each has, and the rows nearest to outputs.
+
+    ``picked`` (n,) marks outputs that are a cluster of their own beside these.
 
     The same arguments give the same clusters. Data of any size are read once, block by block, after
     a random sample. Raises `EmbedderMismatch` for another dimension, `ConfigError` for more
@@ -175,7 +181,13 @@ def find_clusters(
     build = _Build(outputs, sample, links, seen.counts, shares, far, options.level)
     found = [build.cluster(np.isin(cell, cells), cells, again) for cells in groups]
     return FoundClusters(
-        tuple(sorted(found, key=_first)), k, far, far_cosine, pass_.compared(n), seen.n_rows
+        tuple(sorted(found, key=_first)),
+        k,
+        far,
+        far_cosine,
+        pass_.compared(n),
+        seen.n_rows,
+        None if picked is None else build.picked(picked, cell),
     )
 
 
@@ -416,16 +428,39 @@ class _Build:
     level: float
 
     def cluster(self, inside: Bools, cells: Ints, again: list[list[Bools]]) -> FoundCluster:
-        members = np.flatnonzero(inside)
-        near = members[~self.far[members]] if not self.far[members].all() else members
-        linked = np.unique(self.links.nearest[near])
-        linked = linked[linked >= 0]
-        mean = self.links.vectors[np.searchsorted(self.links.rows, linked)].mean(axis=0)
         n_data = int(self.counts[cells].sum())
         found = self.shares[cells[0]]
         if len(cells) > 1:
             data = n_data, int(self.counts.sum())
             found = share_ratio(inside, self.outputs.batch, data, (self.level, len(self.counts)))
+        # each of the cells is over-represented, so the whole is
+        over = self.shares[cells[0]].over_represented
+        stability = float(np.mean([any(_alike(inside, g) for g in one) for one in again]))
+        return self._found(inside, cells, (n_data, found), (over, stability))
+
+    def picked(self, inside: Bools, cell: Ints) -> FoundCluster:
+        """Outputs that were named; rows of the sample stand for those of all data."""
+        nearest = np.concatenate(
+            [
+                (self.sample[start : start + _BLOCK] @ self.outputs.vectors.T).argmax(axis=1)
+                for start in range(0, len(self.sample), _BLOCK)
+            ]
+        )
+        data = int(inside[nearest].sum()), len(self.sample)
+        found = share_ratio(inside, self.outputs.batch, data, (self.level, 1))
+        n_data = round(data[0] / data[1] * int(self.counts.sum()))
+        return self._found(inside, np.unique(cell[inside]), (n_data, found), (False, 0.0))
+
+    def _found(
+        self, inside: Bools, cells: Ints, data: tuple[int, ClusterShare], kept: tuple[bool, float]
+    ) -> FoundCluster:
+        """``data`` are its rows and shares, ``kept`` over-representation and stability."""
+        members = np.flatnonzero(inside)
+        near = members[~self.far[members]] if not self.far[members].all() else members
+        linked = np.unique(self.links.nearest[near])
+        linked = linked[linked >= 0]
+        mean = self.links.vectors[np.searchsorted(self.links.rows, linked)].mean(axis=0)
+        n_data, found = data
         return FoundCluster(
             members=members,
             cells=cells,
@@ -439,9 +474,8 @@ class _Build:
             local_ratio=local_ratio(
                 (self.outputs.vectors, self.outputs.batch), members, self.sample, self.level
             ),
-            # each of the cells is, so the whole is
-            over_represented=self.shares[cells[0]].over_represented,
-            stability=float(np.mean([any(_alike(inside, g) for g in one) for one in again])),
+            over_represented=kept[0],
+            stability=kept[1],
             n_far=int(self.far[members].sum()),
         )
 

@@ -113,7 +113,9 @@ class OutlierCluster(Value):
     outputs, without clusters. ``stability`` is the share of seeds of the clustering in which the
     same outputs (Jaccard at least a half) are found over-represented again. ``far`` outputs lie
     further from every training row than ``far_cosine`` allows. ``compositions`` are by "outputs"
-    and "data", then by attribute.
+    and "data", then by attribute. Of outputs that a person ``picked``, ``n_data`` counts the
+    training rows that lie nearer to one of them than to another output; nothing is tested, since
+    they were chosen for what they show.
     """
 
     name: str
@@ -124,6 +126,7 @@ class OutlierCluster(Value):
     ratio: Estimate
     local_ratio: Estimate
     over_represented: bool
+    picked: bool = False
     stability: float
     n_seeds: int
     n_far: int

@@ -30,9 +30,9 @@ class ToolSaid(Value):
 
     ``planted`` and ``supported`` hold names of explanations, of "over-represented" and "emptied".
     ``how`` is "command" for `outliers` as a user calls it, which explains only what is drawn more
-    often than its share of the data, or "pointed" for the same weighing beside the outputs that
-    show the cluster, as if a person had picked them. ``found`` is False where there is no such
-    cluster, or no such outputs; then nothing is supported. ``verdicts`` are those there;
+    often than its share of the data, or "pointed" where it is given the outputs that show the
+    cluster (``--picked``), as by a person who noticed them. ``found`` is False where there is no
+    such cluster, or no such outputs; then nothing is supported. ``verdicts`` are those there;
     ``note`` says what stopped it.
     """
 

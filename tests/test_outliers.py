@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from pathlib import Path
 from typing import Any
@@ -372,3 +373,50 @@ def test_without_the_demo_both_inputs_are_asked_for(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match="no generated pictures given"):
         outliers(OutliersConfig())
+
+
+# What somebody noticed
+
+
+def test_picked_outputs_are_explained_first_and_not_tested(
+    generated: Path, data: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    ask(generated, data, run)
+    table = pl.read_parquet(run / "outputs.parquet")
+    noticed = table.filter(pl.col("cluster") == "cluster 1")["file_name"].to_list()[:12]
+    names = tmp_path / "noticed.txt"
+    names.write_text("\n".join(noticed) + "\n", encoding="utf-8")
+    found = ask(generated, data, picked=str(names))
+    first, second = found.clusters[:2]
+    assert (first.name, first.n_outputs, first.picked) == ("the picked outputs", 12, True)
+    assert not first.over_represented and first.n_seeds == 0
+    assert second.over_represented and not second.picked
+    # the balloons that lie nearer to these than to the 28 other outputs that show one
+    assert 0 < first.n_data < EACH
+    verdicts = {e.kind: e.verdict for e in first.weighed[0].explanations}
+    assert verdicts["no-caption"] == "supported"
+    assert found.finding[0].startswith("12 of 60 outputs were picked")
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "says"),
+    [
+        ("nobody.png\n", ConfigError, "'nobody.png' (1 of 1 names) is not among the 60"),
+        ("\n", NotEnoughData, "0 outputs, too few"),
+        (None, ConfigError, "give a text file"),
+    ],
+)
+def test_picked_outputs_must_be_there(
+    text: str | None,
+    error: type[Exception],
+    says: str,
+    generated: Path,
+    data: Path,
+    tmp_path: Path,
+) -> None:
+    names = tmp_path / "noticed.txt"
+    if text is not None:
+        names.write_text(text, encoding="utf-8")
+    with pytest.raises(error, match=re.escape(says)):
+        ask(generated, data, picked=str(names))

@@ -192,6 +192,7 @@ ALL["outliers"] = (
         "seeds": 3,
         "describe": 1,
         "others": True,
+        "picked": "mine/noticed.txt",
         "linked": 4,
         "neighbourhood": 200,
         "short_words": 2,

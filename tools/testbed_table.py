@@ -24,6 +24,7 @@ from laion_probe.testbed_result import TestbedResult
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "testbed.md"
 SAMPLES = ROOT / "data" / "testbed"
+SEEDS = 6
 KEPT = 40  # pictures of one run that are committed
 ENLARGED = 3
 ARM = "both"
@@ -53,8 +54,14 @@ def main() -> None:
     parser.add_argument("--cache", help="where finished runs are kept (default: .cache)")
     parser.add_argument("--out", default="runs/testbed", help="folder of the report")
     parser.add_argument("--workers", type=int, help="runs at once (default: one a core)")
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="runs of each arm")
     args = parser.parse_args()
-    config = TestbedConfig(demo=str(ROOT / "data" / "demo"), cache=args.cache, workers=args.workers)
+    config = TestbedConfig(
+        demo=str(ROOT / "data" / "demo"),
+        cache=args.cache,
+        workers=args.workers,
+        seeds=args.seeds,
+    )
     out = Path(args.out)
     result = testbed(config, said, out)
     render_testbed(result, out)
@@ -71,7 +78,14 @@ def page(r: TestbedResult) -> Iterator[str]:
     yield ""
     yield "Written by `python -m tools.testbed_table` (`make testbed`); do not edit."
     yield ""
-    yield from r.finding
+    if r.n_runs < len(r.arms) * SEEDS:
+        yield (
+            f"**{r.n_runs} of the {len(r.arms) * SEEDS} runs that are planned**: intervals between "
+            "runs are wide, and may change."
+        )
+        yield ""
+    for sentence in r.finding:
+        yield f"- {sentence}"
     yield ""
     yield "## What the empty prompt drew"
     yield ""
@@ -108,7 +122,7 @@ def page(r: TestbedResult) -> Iterator[str]:
     yield "## What the tool said"
     for how, words in (
         ("command", "`outliers`, as a user would ask"),
-        ("pointed", "The same weighing, pointed to the outputs that show the cluster"),
+        ("pointed", "`outliers --picked`, given the outputs that show the cluster"),
     ):
         yield ""
         yield f"{words}: right in {r.n_right[how]} of {r.n_runs} runs."

@@ -57,6 +57,11 @@ class OutliersConfig(InContext):
         description="describe and explain the largest clusters of outputs too, though they are no "
         "larger than in the data",
     )
+    picked: Annotated[str | None, PATH] = Field(
+        None,
+        description="a text file of outputs that somebody noticed, a file name a line: they are "
+        "described and explained first, and not tested for being drawn too often",
+    )
     linked: int = Field(10, ge=1, le=1000, description="nearest training rows of each output")
     neighbourhood: int = Field(
         0, ge=0, description="training rows of a neighbourhood (default, 0: by the cluster's size)"

@@ -114,7 +114,7 @@ class _Run:
             level=config.level,
         )
         outputs = Outputs(asked.vectors, asked.batch)
-        self.found: FoundClusters = find_clusters(outputs, data, options, progress)
+        self.found: FoundClusters = find_clusters(outputs, data, options, progress, asked.picked)
         self.describer = Describer(self.opened)
 
     def clusters(self) -> Iterable[tuple[str, FoundCluster]]:
@@ -124,7 +124,9 @@ class _Run:
         """
         over = [c for c in self.found.clusters if c.over_represented or self.config.others]
         chosen = over[: self.config.describe] or self.found.clusters[:1]
-        return ((f"cluster {i}", c) for i, c in enumerate(chosen, 1))
+        found = [(f"cluster {i}", c) for i, c in enumerate(chosen, 1)]
+        picked = self.found.picked
+        return found if picked is None else [("the picked outputs", picked), *found]
 
     def result(self, folder: Path | None) -> OutliersResult:
         """Everything together."""
@@ -181,8 +183,9 @@ class _Run:
             ratio=cluster.ratio,
             local_ratio=cluster.local_ratio,
             over_represented=cluster.over_represented,
+            picked=cluster is self.found.picked,
             stability=cluster.stability,
-            n_seeds=self.config.seeds,
+            n_seeds=0 if cluster is self.found.picked else self.config.seeds,
             n_far=cluster.n_far,
             pictures=self.describer.pictures(cluster),
             words=self.describer.words(cluster),
@@ -193,7 +196,8 @@ class _Run:
     def _weighed(self, name: str, cluster: FoundCluster) -> tuple[Ints, tuple[RecipeWeighed, ...]]:
         """The rows of the cluster's neighbourhood, and its explanations; none where it has none."""
         config, opened = self.config, self.opened
-        if not (cluster.over_represented or config.others):
+        named = config.others or cluster is self.found.picked
+        if not (cluster.over_represented or named):
             self.told.skipped.append(
                 f"No cluster is surely over-represented; {name} is the largest of the outputs, and "
                 "there is nothing about it to explain."
@@ -229,7 +233,8 @@ class _Run:
         n = len(asked.said)
         cluster, nearest = np.full(n, "", object), np.full(n, -1, np.int64)
         for name, c in self.clusters():
-            cluster[c.members] = name
+            if c is not self.found.picked:
+                cluster[c.members] = name
         for c in found.clusters:
             nearest[c.members] = c.nearest[:, 0]
         return pl.DataFrame(

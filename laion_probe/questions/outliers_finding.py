@@ -31,6 +31,14 @@ def finding(r: OutliersResult, *, simulated: bool) -> tuple[str, ...]:
     out = []
     if simulated:
         out.append("The outputs are of a documented simulator: no model drew them.")
+    for c in (c for c in r.clusters if c.picked):
+        out.append(
+            f"{c.n_outputs:,} of {r.n_outputs:,} outputs were picked for what they show; whether "
+            "they are drawn too often was not tested of them. In the data, "
+            f"{percent(c.data_share)} of the rows lie nearer to one of these than to another "
+            "output. Beside them:"
+        )
+        out += _explained(c)
     over = [c for c in r.clusters if c.over_represented]
     if not over:
         out.append(

@@ -55,6 +55,7 @@ _DEMO = Path("data") / "demo" / "probe.toml"
 _CACHE = Path(".cache") / "laion-probe"
 _PART_ROWS = 10_000
 _SHOWN = 12
+_LEAST_PICKED = 5
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Asked:
     ``vectors`` (n, d) are of unit length. ``prompt`` is what they answer, None for all;
     ``prompts`` are all those among them. ``n_unreadable`` outputs (of any prompt) are left out;
     ``n_same`` are copies of another of these, and share its batch. ``batches_known`` is False where
-    no metadata name them.
+    no metadata name them. ``picked`` (n,) marks those that the user named, if any.
     """
 
     vectors: Floats
@@ -77,6 +78,7 @@ class Asked:
     n_unreadable: int
     n_same: int
     batches_known: bool
+    picked: NDArray[np.bool_] | None = None
 
     @property
     def simulated(self) -> bool:
@@ -317,7 +319,32 @@ def _asked(
         n_unreadable=n_broken,
         n_same=n_same,
         batches_known=not mine["batch"].is_null().all(),
+        picked=_picked(config.picked, mine["file_name"].to_list()),
     )
+
+
+def _picked(path: str | None, names: list[str]) -> NDArray[np.bool_] | None:
+    """Which outputs the file names; all that it names must be among them."""
+    if path is None:
+        return None
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise ConfigError(f"picked {path}: {reason}; give a text file, a name a line") from None
+    wanted = {line.strip() for line in lines if line.strip()}
+    if missing := sorted(wanted - set(names)):
+        raise ConfigError(
+            f"picked {path}: {missing[0]!r} ({len(missing)} of {len(wanted)} names) is not among "
+            f"the {len(names)} outputs looked at; write them as in outputs.parquet of a run, such "
+            f"as {names[0]!r}, and --prompt says whose outputs are looked at"
+        )
+    if len(wanted) < _LEAST_PICKED:
+        raise NotEnoughData(
+            f"picked {path}: {len(wanted)} outputs, too few to know a place in the data by; name "
+            f"{_LEAST_PICKED} or more"
+        )
+    return np.array([name in wanted for name in names])
 
 
 def _batches(rows: pl.DataFrame, vectors: Floats) -> tuple[Ints, int]:

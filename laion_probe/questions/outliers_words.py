@@ -33,6 +33,11 @@ def how_measured(
         f"An output is far where no training picture is within a cosine of {found.far_cosine:.3f}, "
         "as 99 % of training pictures have one of their own.",
     ]
+    if found.picked is not None:
+        out.append(
+            "Picked outputs are described and explained as one cluster. Whoever picked them chose "
+            "them for what they show, so that their share of the outputs is a count, and no test."
+        )
     if found.compared < 1:
         out.append(
             f"Each output was compared with the rows of the nearest {100 * found.compared:.0f} % "

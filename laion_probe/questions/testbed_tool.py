@@ -11,10 +11,8 @@ from numpy.typing import NDArray
 from laion_probe.config import OutliersConfig
 from laion_probe.errors import NotEnoughData
 from laion_probe.outliers_result import OutlierCluster, RecipeWeighed, Verdict
-from laion_probe.questions.explaining import ExplainOptions, weigh
-from laion_probe.questions.outliers import neighbourhood_size, outliers
+from laion_probe.questions.outliers import outliers
 from laion_probe.questions.outliers_inputs import open_outliers
-from laion_probe.regions import RegionOptions, neighbourhoods
 from laion_probe.testbed.planting import ARMS, PlantedRows
 from laion_probe.testbed_result import How, ToolSaid
 
@@ -27,7 +25,6 @@ PLANTED_KINDS = ("over-represented", "emptied")
 
 _SHOWN = 50  # training rows by which a cluster of the command's is known
 _MOSTLY = 0.5
-_FEWEST = 5  # outputs that somebody would notice
 
 
 def tool_said(
@@ -38,8 +35,8 @@ def tool_said(
     ``run`` holds data/, with a row for each of ``planted``, and samples/; ``asked`` has the options
     beside those two. An answer is right when, of the two explanations, exactly the planted ones are
     supported: by the command, at its largest cluster of outputs whose nearest training rows are
-    mostly planted; pointed, beside the outputs whose nearest training row is planted, as if a
-    person had picked these pictures.
+    mostly planted; pointed, where it is given the outputs whose nearest training row is planted
+    (``--picked``), as a person who noticed them would.
     """
     config = asked.model_copy(
         update={
@@ -49,7 +46,7 @@ def tool_said(
         }
     )
     ids = {str(i) for i in planted.rows[planted.cluster]}
-    return _by_command(config, arm, ids), _pointed(config, arm, planted.cluster)
+    return _by_command(config, arm, ids), _pointed(config, arm, planted.cluster, run / "picked.txt")
 
 
 def _by_command(config: OutliersConfig, arm: str, planted: Set[str]) -> ToolSaid:
@@ -66,35 +63,20 @@ def _by_command(config: OutliersConfig, arm: str, planted: Set[str]) -> ToolSaid
     return _said("command", arm, _verdicts(at.weighed), note)
 
 
-def _pointed(config: OutliersConfig, arm: str, planted: Bools) -> ToolSaid:
-    """The weighing of `outliers` beside the outputs whose nearest training row is a planted one."""
+def _pointed(config: OutliersConfig, arm: str, planted: Bools, names: Path) -> ToolSaid:
+    """The command, given the names of outputs whose nearest training row is a planted one."""
     opened = open_outliers(config, lambda what, done, of: None)
-    data, vectors = opened.data, opened.asked.vectors
+    data, asked = opened.data, opened.asked
     rows = data.vectors(np.arange(data.n_rows))
-    cosines = vectors @ (rows / np.linalg.norm(rows, axis=1, keepdims=True)).T
+    cosines = asked.vectors @ (rows / np.linalg.norm(rows, axis=1, keepdims=True)).T
     picked = planted[cosines.argmax(axis=1)]
-    if picked.sum() < _FEWEST:
-        return _said("pointed", arm, None, f"{int(picked.sum())} outputs are like the planted rows")
-    linked = np.unique(np.argsort(-cosines[picked], axis=1)[:, : config.linked])
-    centre = rows[linked].mean(axis=0)
-    region = RegionOptions(
-        size=config.neighbourhood or neighbourhood_size(int(planted.sum()), data.n_rows),
-        near_duplicate=config.near_duplicate,
-        seed=config.seed,
-    )
-    explain = ExplainOptions(
-        short_words=config.short_words,
-        near_duplicate=config.near_duplicate,
-        level=config.level,
-        seed=config.seed,
-        already=opened.already,
-    )
+    noticed = [file.id for file, yes in zip(asked.files, picked, strict=True) if yes]
+    names.write_text("".join(f"{name}\n" for name in noticed), encoding="utf-8")
     try:
-        hoods = neighbourhoods(data, centre / np.linalg.norm(centre), region)
+        found = outliers(config.model_copy(update={"picked": str(names)}))
     except NotEnoughData as error:
-        return _said("pointed", arm, {}, str(error))
-    weighed = weigh(hoods, data, opened.recipes, explain, lambda what, done, of: None)
-    return _said("pointed", arm, _verdicts(weighed), "")
+        return _said("pointed", arm, None, str(error))
+    return _said("pointed", arm, _verdicts(found.clusters[0].weighed), "")
 
 
 def _said(

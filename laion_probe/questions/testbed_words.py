@@ -60,8 +60,8 @@ def how_measured(config: TestbedConfig) -> tuple[str, ...]:
         "training rows are mostly planted; where there is none, nothing counts as supported. The "
         "command explains only what is drawn more often than its share of the data, so that a "
         "cluster that is large in the data and drawn as often has nothing to explain there. "
-        "Pointed, the same weighing is done beside the outputs whose nearest training row is a "
-        "planted one, as if a person had picked these pictures.",
+        "Pointed, it is given the outputs whose nearest training row is a planted one (--picked): "
+        "the truth stands in for a person who noticed these pictures.",
     )
 
 

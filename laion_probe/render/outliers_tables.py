@@ -22,7 +22,8 @@ def write_outliers_tables(result: OutliersResult, folder: Path) -> None:
     clusters = result.clusters
     tables: dict[str, tuple[str, Iterable[Row]]] = {
         "clusters": (
-            "cluster n_outputs n_data over_represented stability n_seeds n_far measure" + ESTIMATE,
+            "cluster n_outputs n_data over_represented picked stability n_seeds n_far measure"
+            + ESTIMATE,
             [row for c in clusters for row in _cluster(c)],
         ),
         "recipes": (
@@ -64,8 +65,8 @@ def write_outliers_tables(result: OutliersResult, folder: Path) -> None:
 
 def _cluster(c: OutlierCluster) -> Iterator[Row]:
     row: Row = {"cluster": c.name, "n_outputs": c.n_outputs, "n_data": c.n_data}
-    row |= {"over_represented": c.over_represented, "stability": c.stability}
-    row |= {"n_seeds": c.n_seeds, "n_far": c.n_far}
+    row |= {"over_represented": c.over_represented, "picked": c.picked}
+    row |= {"stability": c.stability, "n_seeds": c.n_seeds, "n_far": c.n_far}
     for measure in ("output_share", "data_share", "ratio", "local_ratio"):
         yield row | {"measure": measure} | estimate_row(getattr(c, measure))
 

@@ -115,7 +115,7 @@ def page(r: TestbedResult) -> Iterator[str]:
     yield "| --- | --- | --- | --- | --- |"
     for e in r.effects:
         yield (
-            f"| {e.title} | {percent(e.difference)} | {100 * e.expected_difference:.1f} "
+            f"| {e.title} | {points(e.difference)} | {100 * e.expected_difference:.1f} "
             f"| {ratio(e.odds_ratio)} | {e.expected_odds_ratio:.1f} |"
         )
     yield ""
@@ -162,6 +162,10 @@ def percent(e: Estimate) -> str:
     if e.low is None or e.high is None:
         return f"{100 * e.value:.1f} %"
     return f"{100 * e.value:.1f} % [{100 * e.low:.1f}, {100 * e.high:.1f}]"
+
+
+def points(e: Estimate) -> str:
+    return percent(e).replace(" %", "")
 
 
 def ratio(e: Estimate) -> str:

@@ -32,7 +32,7 @@ from laion_probe.questions.testbed_words import cannot_say, finding, how_measure
 from laion_probe.recipes import load_recipe
 from laion_probe.results import Estimate, InputRecord, Picture, PictureSet
 from laion_probe.store import fingerprint, run_folder
-from laion_probe.testbed.effects import EFFECTS, contrast, log_odds, mean_between
+from laion_probe.testbed.effects import EFFECTS, contrast, log_odds, share_between
 from laion_probe.testbed.planting import ARMS
 from laion_probe.testbed.stored import embed_drawn, embed_originals, read_stored
 from laion_probe.testbed_result import (
@@ -192,9 +192,9 @@ def _arm(name: str, finished: list[RunRead], level: float) -> ArmShares:
         n_runs=len(mine),
         expected=float(np.mean([r.expected for r in mine])),
         data_share=float(np.mean([r.n_cluster / r.n_rows for r in mine])),
-        drawn=mean_between(np.array([r.n_hits / r.n_drawn for r in mine]), level),
-        corrected=mean_between(np.array([f for f in fixed if f is not None]), level),
-        asked=mean_between(np.array(asked), level),
+        drawn=share_between(np.array([r.n_hits / r.n_drawn for r in mine]), level),
+        corrected=share_between(np.array([f for f in fixed if f is not None]), level),
+        asked=share_between(np.array(asked), level),
     )
 
 

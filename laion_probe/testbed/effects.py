@@ -17,7 +17,7 @@ from scipy.special import stdtrit
 
 from laion_probe.results import Estimate
 
-__all__ = ["EFFECTS", "contrast", "log_odds", "mean_between"]
+__all__ = ["EFFECTS", "contrast", "log_odds", "mean_between", "share_between"]
 
 #: Signs of (neither, over-represented, emptied, both) in each effect, in halves for main effects.
 EFFECTS: Mapping[str, tuple[float, float, float, float]] = {
@@ -59,6 +59,19 @@ def mean_between(values: NDArray[np.float64], level: float, what: str = "mean of
         method=f"{what} seeds, Student's t over seeds",
         assumptions=_ASSUMES,
     )
+
+
+def share_between(values: NDArray[np.float64], level: float) -> Estimate:
+    """As `mean_between` of shares, whose interval ends where shares do.
+
+    >>> e = share_between(np.array([0.9, 1.0]), 0.95)
+    >>> e.value, e.high
+    (0.95, 1.0)
+    """
+    e = mean_between(values, level)
+    if e.low is None or e.high is None:
+        return e
+    return e.model_copy(update={"low": max(0.0, e.low), "high": min(1.0, e.high)})
 
 
 def log_odds(hits: NDArray[np.float64], n: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -375,6 +375,14 @@ def test_without_the_demo_both_inputs_are_asked_for(
         outliers(OutliersConfig())
 
 
+def test_other_clusters_are_weighed_when_they_are_asked_for(generated: Path, data: Path) -> None:
+    found = ask(generated, data, others=True)
+    extra = [c for c in found.clusters if not c.over_represented]
+    assert extra and all(c.weighed for c in extra)
+    told = next(s for s in found.finding if s.startswith("Asked for (--others)"))
+    assert all(c.name in told for c in extra) and "not surely drawn more often" in told
+
+
 # What somebody noticed
 
 
@@ -387,9 +395,11 @@ def test_picked_outputs_are_explained_first_and_not_tested(
     noticed = table.filter(pl.col("cluster") == "cluster 1")["file_name"].to_list()[:12]
     names = tmp_path / "noticed.txt"
     names.write_text("\n".join(noticed) + "\n", encoding="utf-8")
-    found = ask(generated, data, picked=str(names))
+    found = ask(generated, data, tmp_path / "again", picked=str(names))
     first, second = found.clusters[:2]
     assert (first.name, first.n_outputs, first.picked) == ("the picked outputs", 12, True)
+    marked = pl.read_parquet(tmp_path / "again" / "outputs.parquet").filter("picked")
+    assert sorted(marked["file_name"]) == sorted(noticed) and not table["picked"].any()
     assert not first.over_represented and first.n_seeds == 0
     assert second.over_represented and not second.picked
     # the balloons that lie nearer to these than to the 28 other outputs that show one

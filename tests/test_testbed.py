@@ -319,16 +319,14 @@ def described(ids: list[int], n_outputs: int, verdicts: dict[str, str]) -> Simpl
     ],
 )
 def test_the_command_is_right_where_exactly_what_was_planted_is_supported(
-    arm: str, verdicts: dict[str, str], right: bool, monkeypatch: pytest.MonkeyPatch
+    arm: str, verdicts: dict[str, str], right: bool
 ) -> None:
     inside = described([1, 2, 3, 9], 40, verdicts)
     # another cluster, larger, about which all is supported, is not the planted one
     beside = described([7, 8, 9, 1], 90, {"over-represented": "supported", "emptied": "supported"})
-    result = SimpleNamespace(clusters=[beside, inside])
-    monkeypatch.setattr(testbed_tool, "outliers", lambda config: result)
-    found = testbed_tool._by_command(OutliersConfig(), arm, {"1", "2", "3"})
+    found = testbed_tool._at_the_planted([beside, inside], arm, {"1", "2", "3"})
     assert (found.found, found.right) == (True, right)
-    nowhere = testbed_tool._by_command(OutliersConfig(), arm, {"4"})
+    nowhere = testbed_tool._at_the_planted([beside, inside], arm, {"4"})
     assert (nowhere.found, nowhere.supported, nowhere.right) == (False, (), arm == "neither")
 
 

@@ -24,7 +24,7 @@ from laion_probe.estimate import Sample, difference_independent, ratio_independe
 from laion_probe.notes import note_in
 from laion_probe.pictures import Generated, PictureFile, list_generated
 from laion_probe.questions.blocked_words import cannot_say, claims, finding, how_measured
-from laion_probe.questions.inputs import Progress, check_generated
+from laion_probe.questions.inputs import Progress, check_generated, model_record
 from laion_probe.questions.repeating import command, without_folders
 from laion_probe.results import Estimate, InputRecord
 from laion_probe.store import fingerprint
@@ -265,13 +265,5 @@ def _records(
         )
     ]
     if embedder is not None:
-        found.append(
-            InputRecord(
-                kind="model",
-                name=embedder.key["model"],
-                fingerprint=embedder.key["weights_sha256"],
-                n_rows=None,
-                already="",
-            )
-        )
+        found.append(model_record(embedder.key))
     return tuple(found)

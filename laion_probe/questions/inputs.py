@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +44,7 @@ __all__ = [
     "embed_parts",
     "input_records",
     "known_errors_of",
+    "model_record",
     "note_beside",
     "open_inputs",
     "open_ratings",
@@ -218,17 +219,19 @@ def input_records(inputs: Inputs, config: ProbeConfig) -> tuple[InputRecord, ...
             )
         )
     if inputs.embedder:
-        key = inputs.embedder.key
-        records.append(
-            InputRecord(
-                kind="model",
-                name=key["model"],
-                fingerprint=key["weights_sha256"],
-                n_rows=None,
-                already="",
-            )
-        )
+        records.append(model_record(inputs.embedder.key))
     return (*records, *table_records(config))
+
+
+def model_record(key: Mapping[str, str]) -> InputRecord:
+    """The model that embedded, by its name and the hash of its weights."""
+    return InputRecord(
+        kind="model",
+        name=key["model"],
+        fingerprint=key["weights_sha256"],
+        n_rows=None,
+        already="",
+    )
 
 
 def table_records(config: PicturesConfig) -> tuple[InputRecord, ...]:

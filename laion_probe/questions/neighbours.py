@@ -26,7 +26,7 @@ from laion_probe.notes import note_in
 from laion_probe.questions import neighbours_estimates as estimates
 from laion_probe.questions import neighbours_finding as words
 from laion_probe.questions import neighbours_raters as raters
-from laion_probe.questions.inputs import Progress
+from laion_probe.questions.inputs import Progress, model_record
 from laion_probe.questions.neighbours_captions import Look, SaidOf, read_captions
 from laion_probe.questions.neighbours_files import (
     Nearest,
@@ -344,13 +344,7 @@ def _provenance(config: NeighboursConfig, opened: Opened) -> RunOf:
                 already="",
                 note="embeddings: a hash over shapes and both ends of each file",
             ),
-            InputRecord(
-                kind="model",
-                name=key["model"],
-                fingerprint=key["weights_sha256"],
-                n_rows=None,
-                already="",
-            ),
+            model_record(key),
             *(
                 InputRecord(
                     kind="table",

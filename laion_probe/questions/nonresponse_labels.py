@@ -17,7 +17,7 @@ from laion_probe.config import NonresponseConfig
 from laion_probe.embed import Embedder, Vectors, decode, embed_all, load_embedder
 from laion_probe.errors import ConfigError
 from laion_probe.pictures import PictureFile, list_downloads
-from laion_probe.questions.inputs import Progress, open_scores
+from laion_probe.questions.inputs import Progress, model_record, open_scores
 from laion_probe.questions.nonresponse_reading import Tried
 from laion_probe.results import InputRecord
 from laion_probe.shards import file_sha256
@@ -147,13 +147,5 @@ def _records(config: NonresponseConfig, embedder: Embedder | None) -> tuple[Inpu
             )
         )
     if embedder is not None:
-        found.append(
-            InputRecord(
-                kind="model",
-                name=embedder.key["model"],
-                fingerprint=embedder.key["weights_sha256"],
-                n_rows=None,
-                already="",
-            )
-        )
+        found.append(model_record(embedder.key))
     return tuple(found)

@@ -35,7 +35,7 @@ from laion_probe.outliers_result import (
     RecipeWeighed,
 )
 from laion_probe.questions.explaining import ExplainOptions, weigh
-from laion_probe.questions.inputs import Progress
+from laion_probe.questions.inputs import Progress, model_record
 from laion_probe.questions.neighbours_files import write_parquet
 from laion_probe.questions.outliers_along import brought_along, read_tags
 from laion_probe.questions.outliers_describing import Describer
@@ -243,6 +243,7 @@ class _Run:
                 "prompt": list(asked.said),
                 "batch": asked.batch,
                 "cluster": pl.Series(cluster.tolist(), dtype=pl.String),
+                "picked": np.zeros(n, bool) if asked.picked is None else asked.picked,
                 "far": found.far,
                 "nearest_row": nearest,
             }
@@ -269,13 +270,7 @@ def _provenance(opened: Opened) -> OutliersRun:
             already=opened.already.name if opened.already else (config.already or "unknown"),
             note=f"a hash over shapes and both ends of each file of vectors; {opened.already_note}",
         ),
-        InputRecord(
-            kind="model",
-            name=key["model"],
-            fingerprint=key["weights_sha256"],
-            n_rows=None,
-            already="",
-        ),
+        model_record(key),
     ]
     if config.tags is not None:
         tags = Path(config.tags)

@@ -52,6 +52,12 @@ def finding(r: OutliersResult, *, simulated: bool) -> tuple[str, ...]:
         if more := over[1:]:
             shares = ", ".join(f"{c.name} ({percent(c.output_share)})" for c in more)
             out.append(f"Over-represented too, and weighed below: {shares}.")
+    if other := [c for c in r.clusters if c.weighed and not (c.over_represented or c.picked)]:
+        shares = ", ".join(f"{c.name} ({percent(c.output_share)})" for c in other)
+        out.append(
+            "Asked for (--others), weighed below, and not surely drawn more often than their share "
+            f"of the training pictures: {shares}."
+        )
     out += _brought(r)
     return tuple(out)
 

@@ -24,7 +24,7 @@ from laion_probe.config.testbed import TestbedConfig
 from laion_probe.embed import Embedder, load_embedder
 from laion_probe.errors import ConfigError
 from laion_probe.estimate import Sample, share
-from laion_probe.questions.inputs import Progress
+from laion_probe.questions.inputs import Progress, model_record
 from laion_probe.questions.repeating import command, without_folders
 from laion_probe.questions.testbed_runs import RunRead, Runs, runs_folder
 from laion_probe.questions.testbed_tool import tool_said
@@ -332,13 +332,7 @@ def _provenance(runs: Runs, key: Mapping[str, str]) -> TestbedRun:
             already="",
             note="a hash over the small pictures and their addresses",
         ),
-        InputRecord(
-            kind="model",
-            name=key["model"],
-            fingerprint=key["weights_sha256"],
-            n_rows=None,
-            already="",
-        ),
+        model_record(key),
     )
     return TestbedRun(
         version=__version__,

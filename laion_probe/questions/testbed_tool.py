@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from laion_probe.config import OutliersConfig
 from laion_probe.errors import NotEnoughData
@@ -17,8 +16,6 @@ from laion_probe.testbed.planting import ARMS, PlantedRows
 from laion_probe.testbed_result import How, ToolSaid
 
 __all__ = ["PLANTED_KINDS", "tool_said"]
-
-Bools = NDArray[np.bool_]
 
 #: The explanations that the design plants, by the names that `outliers` has for them.
 PLANTED_KINDS = ("over-represented", "emptied")
@@ -46,14 +43,39 @@ def tool_said(
         }
     )
     ids = {str(i) for i in planted.rows[planted.cluster]}
-    return _by_command(config, arm, ids), _pointed(config, arm, planted.cluster, run / "picked.txt")
+    # One run answers both: picked outputs are a cluster beside the others, and change none.
+    names = run / "picked.txt"
+    names.write_text("".join(f"{n}\n" for n in _noticed(config, planted)), encoding="utf-8")
+    picked = config.model_copy(update={"picked": str(names)})
+    try:
+        clusters = outliers(picked).clusters
+    except NotEnoughData as error:
+        return _by_command(config, arm, ids), _said("pointed", arm, None, str(error))
+    return (
+        _at_the_planted(clusters[1:], arm, ids),
+        _said("pointed", arm, _verdicts(clusters[0].weighed), ""),
+    )
+
+
+def _noticed(config: OutliersConfig, planted: PlantedRows) -> list[str]:
+    """Names of the outputs whose nearest training row is a planted one."""
+    opened = open_outliers(config, lambda what, done, of: None)
+    data, asked = opened.data, opened.asked
+    rows = data.vectors(np.arange(data.n_rows))
+    cosines = asked.vectors @ (rows / np.linalg.norm(rows, axis=1, keepdims=True)).T
+    picked = planted.cluster[cosines.argmax(axis=1)]
+    return [file.id for file, yes in zip(asked.files, picked, strict=True) if yes]
 
 
 def _by_command(config: OutliersConfig, arm: str, planted: Set[str]) -> ToolSaid:
     try:
-        clusters = outliers(config).clusters
+        return _at_the_planted(outliers(config).clusters, arm, planted)
     except NotEnoughData as error:
         return _said("command", arm, None, str(error))
+
+
+def _at_the_planted(clusters: Sequence[OutlierCluster], arm: str, planted: Set[str]) -> ToolSaid:
+    """What the command says of its largest cluster beside mostly planted rows."""
     here = [c for c in clusters if _mostly(c, planted)]
     at = max(here, key=lambda c: c.n_outputs, default=None)
     if at is None:
@@ -61,22 +83,6 @@ def _by_command(config: OutliersConfig, arm: str, planted: Set[str]) -> ToolSaid
         return _said("command", arm, None, f"none of {n} described clusters is the planted one")
     note = "" if at.weighed else "the cluster is not surely drawn more often than its share"
     return _said("command", arm, _verdicts(at.weighed), note)
-
-
-def _pointed(config: OutliersConfig, arm: str, planted: Bools, names: Path) -> ToolSaid:
-    """The command, given the names of outputs whose nearest training row is a planted one."""
-    opened = open_outliers(config, lambda what, done, of: None)
-    data, asked = opened.data, opened.asked
-    rows = data.vectors(np.arange(data.n_rows))
-    cosines = asked.vectors @ (rows / np.linalg.norm(rows, axis=1, keepdims=True)).T
-    picked = planted[cosines.argmax(axis=1)]
-    noticed = [file.id for file, yes in zip(asked.files, picked, strict=True) if yes]
-    names.write_text("".join(f"{name}\n" for name in noticed), encoding="utf-8")
-    try:
-        found = outliers(config.model_copy(update={"picked": str(names)}))
-    except NotEnoughData as error:
-        return _said("pointed", arm, None, str(error))
-    return _said("pointed", arm, _verdicts(found.clusters[0].weighed), "")
 
 
 def _said(

@@ -383,6 +383,12 @@ def test_other_clusters_are_weighed_when_they_are_asked_for(generated: Path, dat
     assert all(c.name in told for c in extra) and "not surely drawn more often" in told
 
 
+def test_a_prompt_where_none_are_noted_says_what_to_do(data: Path, tmp_path: Path) -> None:
+    bare = write_outputs(tmp_path / "bare", ["balloon"] * 20)
+    with pytest.raises(ConfigError, match="leave --prompt out to take them all"):
+        ask(bare, data, prompt="")
+
+
 # What somebody noticed
 
 

@@ -264,6 +264,12 @@ def _pictures(images: str | None) -> dict[str, PictureFile]:
     return {f.id: f for part in list_downloads(images).parts for f in part.files}
 
 
+_NO_PROMPTS = (
+    "none with a known prompt: leave --prompt out to take them all, or say the prompts in a "
+    "metadata.jsonl (file_name, prompt) beside them"
+)
+
+
 def _chosen(config: OutliersConfig, rows: pl.DataFrame) -> tuple[NDArray[np.bool_], str | None]:
     """Which outputs answer the prompt; and the prompt, None where all are looked at."""
     prompts = rows["prompt"].str.strip_chars()
@@ -277,7 +283,7 @@ def _chosen(config: OutliersConfig, rows: pl.DataFrame) -> tuple[NDArray[np.bool
         more = f" and {len(known) - _SHOWN} more" if len(known) > _SHOWN else ""
         raise ConfigError(
             f"no generated picture has the prompt {config.prompt!r}; there are "
-            f"{', '.join(known[:_SHOWN]) or 'none with a known prompt'}{more}"
+            f"{', '.join(known[:_SHOWN]) or _NO_PROMPTS}{more}"
         )
     return mask, wanted
 

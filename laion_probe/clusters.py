@@ -167,6 +167,12 @@ def find_clusters(
     seen = pass_.run(np.concatenate([outputs.vectors, sample[:_PROBES]]), progress)
     far_cosine = _far_cosine(seen, n, drawn)
     far = seen.scores[:n, 0] < far_cosine
+    if (n_same := int((seen.scores[:n, 0] > _SAME).sum())) > n / 2:
+        raise NotEnoughData(
+            f"{n_same} of {n} outputs are rows of the training data, to this model: the same "
+            "pictures on both sides explain nothing; give generated pictures first, and with "
+            "--data what their generator was trained on"
+        )
     if far.mean() > _MOST_FAR:
         raise NotEnoughData(
             f"{int(far.sum())} of {n} outputs have no training neighbours (cosine below "

@@ -115,7 +115,9 @@ class OutlierCluster(Value):
     further from every training row than ``far_cosine`` allows. ``compositions`` are by "outputs"
     and "data", then by attribute. Of outputs that a person ``picked``, ``n_data`` counts the
     training rows that lie nearer to one of them than to another output; nothing is tested, since
-    they were chosen for what they show.
+    they were chosen for what they show. ``alike`` is then the share of random draws of as many
+    outputs of the run whose mean cosine to one another is lower: small where the picked ones have
+    little in common, to the model.
     """
 
     name: str
@@ -127,6 +129,7 @@ class OutlierCluster(Value):
     local_ratio: Estimate
     over_represented: bool
     picked: bool = False
+    alike: float | None = None
     stability: float
     n_seeds: int
     n_far: int

@@ -209,6 +209,17 @@ def test_bad_input_is_named(data: Embeddings, tmp_path: Path) -> None:
         find_clusters(outputs, unread)
 
 
+def test_outputs_that_are_training_rows_are_refused(data: Embeddings) -> None:
+    rows = data.vectors(np.arange(100, 400))
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    with pytest.raises(NotEnoughData, match="300 of 300 outputs are rows of the training data"):
+        find_clusters(Outputs(rows, np.arange(300) // 10), data, OPTIONS)
+    # a few that are repeated from training are no such mistake
+    outputs, _ = drawn(planted())
+    outputs.vectors[:40] = rows[:40]
+    assert find_clusters(outputs, data, OPTIONS).clusters
+
+
 def test_outputs_without_training_neighbours_are_refused(data: Embeddings) -> None:
     odd = np.random.default_rng(5).standard_normal((100, DIM)).astype(np.float32)
     odd /= np.linalg.norm(odd, axis=1, keepdims=True)

@@ -150,7 +150,9 @@ def test_the_finding_is_the_missing_conditioning(result: OutliersResult) -> None
     assert "unprompted over-representation" in first and "of 60 outputs" in first
     assert "not itself the finding" in result.finding[1]
     assert "no caption at all (" in result.finding[2]
-    assert result.finding[3].startswith("Contradicted: short captions; ")
+    # no row has a short caption: that is no contrast that was measured and found small
+    assert "Contradicted" not in result.finding[3]
+    assert "sets nothing apart: short captions; captions not called" in result.finding[3]
     assert "association" in result.finding[4]
     assert "balloon" not in " ".join(result.finding)
     assert any("laion-probe testbed" in words for words in result.would_need)
@@ -389,6 +391,13 @@ def test_a_prompt_where_none_are_noted_says_what_to_do(data: Path, tmp_path: Pat
         ask(bare, data, prompt="")
 
 
+def test_downloads_are_not_taken_for_outputs(data: Path, tmp_path: Path) -> None:
+    downloads = write_outputs(tmp_path / "images", ["balloon"] * 20)
+    (downloads / "00000_stats.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(ConfigError, match="img2dataset's output"):
+        ask(downloads, data)
+
+
 # What somebody noticed
 
 
@@ -413,6 +422,26 @@ def test_picked_outputs_are_explained_first_and_not_tested(
     verdicts = {e.kind: e.verdict for e in first.weighed[0].explanations}
     assert verdicts["no-caption"] == "supported"
     assert found.finding[0].startswith("12 of 60 outputs were picked")
+    assert (
+        first.alike is not None
+        and first.alike > 0.98
+        and "hardly more alike" not in found.finding[1]
+    )
+
+
+def test_picked_outputs_that_have_nothing_in_common_are_called_so(
+    generated: Path, data: Path, tmp_path: Path
+) -> None:
+    things = sorted(
+        p.name for p in generated.iterdir() if p.stem[-3:] < "060" and p.suffix != ".jsonl"
+    )
+    names = tmp_path / "noticed.txt"
+    mixed = np.random.default_rng(0).choice(things, 15, replace=False)
+    names.write_text("\n".join(mixed) + "\n", encoding="utf-8")
+    found = ask(generated, data, picked=str(names))
+    alike = found.clusters[0].alike
+    assert alike is not None and alike < 0.975
+    assert "hardly more alike than 15 outputs drawn at random" in found.finding[1]
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from laion_probe.config.exploring import ExploreConfig
-from laion_probe.explore_result import ExploreResult, SpreadOf
+from laion_probe.explore_result import Differs, ExploreResult, SpreadOf
 from laion_probe.results import Claim, Estimate
 
 __all__ = ["cannot_say", "claims", "finding", "how_measured"]
+
+#: Concepts that the finding names.
+_NAMED = 4
 
 
 def finding(r: ExploreResult) -> tuple[str, ...]:
@@ -40,6 +43,13 @@ def _set(r: ExploreResult, s: int) -> str:
     return f"{r.sets[s].name}{' (simulated)' if r.sets[s].simulated else ''}"
 
 
+def _names(r: ExploreResult, found: Sequence[Differs]) -> str:
+    """The first concepts by name, in brackets; nothing where there is none."""
+    names = [r.groups[d.group] for d in found]
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f" ({', '.join(names[:_NAMED])}{more})" if names else ""
+
+
 def _of_pairs(r: ExploreResult) -> Iterator[str]:
     shown = r.clusterings[r.shown]
     pairs = dict.fromkeys((d.first, d.second) for d in shown.differences)
@@ -57,8 +67,9 @@ def _of_pairs(r: ExploreResult) -> Iterator[str]:
         else:
             yield (
                 f"Over {shown.k} clusters that no label made, the pictures of {second} spread less "
-                f"evenly than those of {first} for {len(less)} of {len(mine)} concepts and more "
-                f"evenly for {len(more)}; for the others these data cannot tell."
+                f"evenly than those of {first} for {len(less)} of {len(mine)} concepts"
+                f"{_names(r, less)} and more evenly for {len(more)}{_names(r, more)}; "
+                "for the others these data cannot tell."
             )
         apart = [d for d in mine if d.n_apart == shown.n_seeds]
         if not apart:

@@ -55,6 +55,8 @@ _PACKAGES = ("faiss-cpu", "numpy", "open_clip_torch", "polars", "pyarrow", "scip
 _SMALLEST, _LARGEST = 50, 2_000
 #: Neighbourhoods are no larger than this part of the data, so that others fit beside.
 _PART = 20
+#: Random draws of outputs that picked ones are compared with.
+_DRAWS = 1000
 #: Odds ratios that are called no difference.
 _NULL = NullRegion()
 
@@ -184,6 +186,7 @@ class _Run:
             local_ratio=cluster.local_ratio,
             over_represented=cluster.over_represented,
             picked=cluster is self.found.picked,
+            alike=self._alike(cluster) if cluster is self.found.picked else None,
             stability=cluster.stability,
             n_seeds=0 if cluster is self.found.picked else self.config.seeds,
             n_far=cluster.n_far,
@@ -192,6 +195,16 @@ class _Run:
             compositions=self.describer.compositions(cluster, here),
             weighed=weighed,
         )
+
+    def _alike(self, cluster: FoundCluster) -> float:
+        """Of random draws of as many outputs, the share that are less alike than these."""
+        vectors, n = self.opened.asked.vectors.astype(np.float64), len(cluster.members)
+        rng = np.random.default_rng(self.config.seed)
+        drawn = [rng.choice(len(vectors), n, replace=False) for _ in range(_DRAWS)]
+        # the mean of all cosines, each output's with itself among them: as many in every draw
+        mean = [float(np.square(vectors[d].mean(axis=0)).sum()) for d in drawn]
+        mine = float(np.square(vectors[cluster.members].mean(axis=0)).sum())
+        return float(np.mean(np.array(mean) < mine))
 
     def _weighed(self, name: str, cluster: FoundCluster) -> tuple[Ints, tuple[RecipeWeighed, ...]]:
         """The rows of the cluster's neighbourhood, and its explanations; none where it has none."""

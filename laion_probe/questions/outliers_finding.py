@@ -11,7 +11,6 @@ from laion_probe.outliers_result import (
     OutlierCluster,
     OutliersResult,
     RecipeWeighed,
-    Verdict,
 )
 from laion_probe.questions.explaining_words import odds_in_words
 from laion_probe.results import Estimate
@@ -20,6 +19,8 @@ __all__ = ["finding", "percent"]
 
 _AS_GIVEN = " (the rows as given)"
 _BY_THESE = "supported by these data"
+#: Picked outputs have something in common where so many random draws are less alike.
+_ALIKE = 0.975
 #: Groups of recipes that are told of; the rest stand in the table.
 _GROUPS = 3
 #: Things and words told of a concept.
@@ -34,10 +35,13 @@ def finding(r: OutliersResult, *, simulated: bool) -> tuple[str, ...]:
     for c in (c for c in r.clusters if c.picked):
         out.append(
             f"{c.n_outputs:,} of {r.n_outputs:,} outputs were picked for what they show; whether "
-            "they are drawn too often was not tested of them. In the data, "
-            f"{percent(c.data_share)} of the rows lie nearer to one of these than to another "
-            "output. Beside them:"
+            "they are drawn too often was not tested of them."
         )
+        if c.alike is not None and c.alike < _ALIKE:
+            out.append(
+                f"To the model they are hardly more alike than {c.n_outputs:,} outputs drawn at "
+                "random, so that there may be no one place in the data to explain."
+            )
         out += _explained(c)
     over = [c for c in r.clusters if c.over_represented]
     if not over:
@@ -93,8 +97,8 @@ def _first(r: OutliersResult, c: OutlierCluster) -> list[str]:
     out = [text]
     if r.prompt == "":
         out.append(
-            "That is what is left where conditioning is missing: nobody asked for it. What the "
-            "pictures of the cluster show is described below, and is not itself the finding."
+            "Nobody asked for it: the finding is what is drawn where conditioning is missing. What "
+            "the pictures of the cluster show is described below, and is not itself the finding."
         )
     elif r.prompt:
         out.append(
@@ -159,24 +163,30 @@ def _supported(weighed: Sequence[RecipeWeighed]) -> str:
 
 def _rest(weighed: Sequence[RecipeWeighed], ever: set[ExplanationKind]) -> str:
     """Explanations that no recipe supports, by name: contradicted with one, or never decided."""
-    verdicts: dict[str, list[Verdict]] = {}
+    verdicts: dict[str, list[str]] = {}
     for w in weighed:
         for e in w.explanations:
             if e.kind not in ever:
-                verdicts.setdefault(e.title, []).append(e.verdict)
-    against = [t for t, said in verdicts.items() if "contradicted" in said]
-    others = {t: said for t, said in verdicts.items() if t not in against}
-    undecided = [t for t, said in others.items() if "not decidable here" in said]
-    unseen = [t for t in others if t not in undecided and "not observable" in others[t]]
-    if len(weighed) > 1:
-        n = {t: verdicts[t].count("contradicted") for t in against}
-        against = [f"{t} (with {n[t]} of {len(weighed)} recipes)" for t in against]
+                # without a contrast: hardly any row that the recipe keeps has it, or every row
+                empty = e.verdict == "contradicted" and e.odds_ratio.value is None
+                said = "nothing apart" if empty else e.verdict
+                verdicts.setdefault(e.title, []).append(said)
     parts = (
-        ("Contradicted", against),
-        ("Not decidable here", undecided),
-        ("Not observable, since the data had passed it before", unseen),
+        ("Contradicted", "contradicted"),
+        ("Not decidable here", "not decidable here"),
+        ("In hardly any row (or in every one), so that it sets nothing apart", "nothing apart"),
+        ("Not observable, since the data had passed it before", "not observable"),
     )
-    return " ".join(f"{head}: {'; '.join(titles)}." for head, titles in parts if titles)
+    told, of = [], len(weighed)
+    for head, verdict in parts:
+        titles = [
+            title + (f" (with {n} of {of} recipes)" if of > 1 else "")
+            for title, said in verdicts.items()
+            if (n := said.count(verdict))
+        ]
+        if titles:
+            told.append(f"{head}: {'; '.join(titles)}.")
+    return " ".join(told)
 
 
 def _listed(recipes: Sequence[str]) -> str:

@@ -119,6 +119,11 @@ def open_outliers(config: OutliersConfig, progress: Progress) -> Opened:
         raise ConfigError(f"recipes: name one or more, each once, not {list(config.recipe)}")
     already, already_note = already_passed(config.already, ())
     embeddings, images = _places(config.data)
+    if any(Path(config.generated).glob("*_stats.json")):
+        raise ConfigError(
+            f"{config.generated}: this is img2dataset's output, so pictures that were downloaded; "
+            "give generated pictures first, and training pictures with --data"
+        )
     generated = list_generated(config.generated)
     _chosen(config, generated.rows)  # an unknown prompt is told before anything is embedded
     embedder = load_embedder(config.model, config.pretrained)

@@ -7,6 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 VENV_BENCH := .venv-bench
 VENV_CLIENT := .venv-client
+VENV_DOCS := .venv-docs
 CONCEPT ?= doctor
 RECIPE ?= laion400m
 PROBE_ARGS ?=
@@ -19,7 +20,7 @@ export NO_ALBUMENTATIONS_UPDATE := 1
 # The checkpoint is small: more threads than cores slow it down.
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help setup probe test check bench goldens notebooks tables testbed demo-data clean
+.PHONY: help setup probe test check bench goldens notebooks docs tables testbed demo-data clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -67,13 +68,22 @@ goldens: setup ## rewrite tests/goldens from what the code computes now; read th
 notebooks: setup ## execute the notebooks in place
 	$(BIN)/python -m tools.notebooks
 
-tables: setup ## measure again what docs/{coverage,estimators,skin-tone,published,neighbourhoods,explore}.md say (about 15 minutes)
+docs: setup $(VENV_DOCS)/.ready ## build the site of the documentation, with links checked: site/index.html
+	$(BIN)/python -m tools.docs $(abspath $(VENV_DOCS)/bin/zensical)
+
+$(VENV_DOCS)/.ready: requirements-docs.lock | $(VENV)/.ready
+	$(PYTHON) -m venv $(VENV_DOCS)
+	$(BIN)/uv pip sync --quiet --python $(VENV_DOCS)/bin/python requirements-docs.lock
+	@touch $@
+
+tables: setup ## measure again what docs/{coverage,estimators,skin-tone,published,neighbourhoods,explore,rebalance}.md say (about 15 minutes)
 	$(BIN)/python -m tools.coverage
 	$(BIN)/python -m tools.interval_coverage
 	$(BIN)/python -m tools.skin_tone
 	$(BIN)/python -m tools.published
 	$(BIN)/python -m tools.null_neighbourhoods
 	$(BIN)/python -m tools.spread_coverage
+	$(BIN)/python -m tools.rebalance_coverage
 
 testbed: setup ## train and ask the 24 small models of docs/testbed.md (about 45 minutes; goes on where it was)
 	$(BIN)/python -m tools.testbed_table
@@ -82,4 +92,4 @@ demo-data: setup ## rebuild data/demo from public packages (trains the checkpoin
 	$(BIN)/python -m tools.demo_data
 
 clean: ## remove runs and caches, keep .venv
-	rm -rf runs .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf runs site .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

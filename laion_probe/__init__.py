@@ -1,7 +1,12 @@
 """laion-probe measures where the bias of an image-text data set comes from, stage by stage.
 
+Every question is a function of a config that gives a result; `frames` turns a result into tables,
+and `open_result` opens that of a run that a command wrote.
+
 >>> import laion_probe
->>> result = laion_probe.probe(laion_probe.ProbeConfig(concept="doctor"))  # doctest: +SKIP
+>>> config = laion_probe.ProbeConfig(concept="doctor", shards=("data/demo/shards",))
+>>> result = laion_probe.probe(config)  # doctest: +SKIP
+>>> laion_probe.frames(result)["compositions"]  # doctest: +SKIP
 
 Importing this package loads neither torch, faiss, open_clip nor matplotlib; they are imported by
 the function that first needs them.
@@ -9,28 +14,151 @@ the function that first needs them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from laion_probe.config import ProbeConfig
+    from laion_probe.blocked_result import BlockedResult
+    from laion_probe.compare_result import CompareResult
+    from laion_probe.compose_result import ComposeResult
+    from laion_probe.config import (
+        BlockedConfig,
+        CompareConfig,
+        ComposeConfig,
+        DatasheetConfig,
+        DftConfig,
+        DriftConfig,
+        ExploreConfig,
+        FiltersConfig,
+        NeighboursConfig,
+        NonresponseConfig,
+        OutliersConfig,
+        ProbeConfig,
+        RebalanceConfig,
+        RobustnessConfig,
+        ScanConfig,
+    )
+    from laion_probe.datasheet_result import DatasheetResult
+    from laion_probe.dft_result import DftResult
+    from laion_probe.drift_result import DriftResult
+    from laion_probe.explore_result import ExploreResult
+    from laion_probe.filters_result import FiltersResult
+    from laion_probe.neighbours_result import NeighboursResult
+    from laion_probe.nonresponse_result import NonresponseResult
+    from laion_probe.outliers_result import OutliersResult
     from laion_probe.probe_result import ProbeResult
+    from laion_probe.questions.blocked import blocked
+    from laion_probe.questions.comparing import compare
+    from laion_probe.questions.composing import compose
+    from laion_probe.questions.datasheet import datasheet
+    from laion_probe.questions.dft import dft_plan
+    from laion_probe.questions.drift import drift
+    from laion_probe.questions.exploring import explore
+    from laion_probe.questions.filters import filters
+    from laion_probe.questions.neighbours import neighbours
+    from laion_probe.questions.nonresponse import nonresponse
+    from laion_probe.questions.opening_runs import open_result
+    from laion_probe.questions.outliers import outliers
     from laion_probe.questions.probe import probe
+    from laion_probe.questions.rebalancing import rebalance
+    from laion_probe.questions.robustness import robustness
+    from laion_probe.questions.scanning import scan
+    from laion_probe.rebalance_result import RebalanceResult
+    from laion_probe.render.frames import frames
+    from laion_probe.robustness_result import RobustnessResult
+    from laion_probe.scan_result import ScanResult
 
 __version__ = "0.3.0"
 
-__all__ = ["ProbeConfig", "ProbeResult", "__version__", "probe"]
+__all__ = [
+    "BlockedConfig",
+    "BlockedResult",
+    "CompareConfig",
+    "CompareResult",
+    "ComposeConfig",
+    "ComposeResult",
+    "DatasheetConfig",
+    "DatasheetResult",
+    "DftConfig",
+    "DftResult",
+    "DriftConfig",
+    "DriftResult",
+    "ExploreConfig",
+    "ExploreResult",
+    "FiltersConfig",
+    "FiltersResult",
+    "NeighboursConfig",
+    "NeighboursResult",
+    "NonresponseConfig",
+    "NonresponseResult",
+    "OutliersConfig",
+    "OutliersResult",
+    "ProbeConfig",
+    "ProbeResult",
+    "RebalanceConfig",
+    "RebalanceResult",
+    "RobustnessConfig",
+    "RobustnessResult",
+    "ScanConfig",
+    "ScanResult",
+    "__version__",
+    "blocked",
+    "compare",
+    "compose",
+    "datasheet",
+    "dft_plan",
+    "drift",
+    "explore",
+    "filters",
+    "frames",
+    "neighbours",
+    "nonresponse",
+    "open_result",
+    "outliers",
+    "probe",
+    "rebalance",
+    "robustness",
+    "scan",
+]
 
-_WHERE = {
-    "ProbeConfig": "laion_probe.config",
-    "ProbeResult": "laion_probe.probe_result",
-    "probe": "laion_probe.questions.probe",
+#: The module of each public function; configs are in `config`, a result in ``<name>_result``.
+_FUNCTIONS = {
+    "blocked": "questions.blocked",
+    "compare": "questions.comparing",
+    "compose": "questions.composing",
+    "datasheet": "questions.datasheet",
+    "dft_plan": "questions.dft",
+    "drift": "questions.drift",
+    "explore": "questions.exploring",
+    "filters": "questions.filters",
+    "frames": "render.frames",
+    "neighbours": "questions.neighbours",
+    "nonresponse": "questions.nonresponse",
+    "open_result": "questions.opening_runs",
+    "outliers": "questions.outliers",
+    "probe": "questions.probe",
+    "rebalance": "questions.rebalancing",
+    "robustness": "questions.robustness",
+    "scan": "questions.scanning",
 }
 
 
-def __getattr__(name: str) -> Any:
-    """Import the public names on first use (PEP 562), so that the package stays cheap to import."""
-    if name not in _WHERE:
-        raise AttributeError(f"module 'laion_probe' has no attribute '{name}'")
-    import importlib
+if not TYPE_CHECKING:  # so that a checker of types sees a misspelt name
 
-    return getattr(importlib.import_module(_WHERE[name]), name)
+    def __getattr__(name: str) -> object:
+        """Import the public names on first use (PEP 562), so that importing stays cheap."""
+        if name not in __all__:
+            raise AttributeError(f"module 'laion_probe' has no attribute '{name}'")
+        import importlib
+
+        if name.endswith("Config"):
+            module = "config"
+        elif name.endswith("Result"):
+            module = f"{name.removesuffix('Result').lower()}_result"
+        else:
+            module = _FUNCTIONS[name]
+        return getattr(importlib.import_module(f"laion_probe.{module}"), name)
+
+
+def __dir__() -> list[str]:
+    """The public names, imported or not."""
+    return __all__

@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     args = parser.parse_args(argv)
     try:
-        return int(args.run(args))
+        return int(args.do(args))
     except LaionProbeError as error:
         if args.debug:
             raise
@@ -84,11 +84,13 @@ def _parser() -> argparse.ArgumentParser:
         _add_job(commands, job)
     _add_plan(commands)
     recipes = commands.add_parser("recipes", help="list the pre-processing recipes, or show one")
-    recipes.add_argument("action", nargs="?", choices=("list", "show"), default="list")
+    recipes.add_argument(
+        "action", nargs="?", choices=("list", "show"), default="list", help="list them, or show one"
+    )
     recipes.add_argument("name", nargs="?", help="the recipe to show: a name, or a TOML file")
-    recipes.set_defaults(run=_recipes)
+    recipes.set_defaults(do=_recipes)
     for name, (words, lines) in _LISTS.items():
-        commands.add_parser(name, help=words).set_defaults(run=_print_list, lines=lines)
+        commands.add_parser(name, help=words).set_defaults(do=_print_list, lines=lines)
     for parts in commands.choices.values():
         parts.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
@@ -103,7 +105,7 @@ def _add_command(commands: Any, command: Command) -> None:
             more = {"nargs": "*" if command.many else "?", "metavar": command.argument.upper()}
         p.add_argument(command.argument, help=field.description, **more)
     _add_options(p, command.config, but=(command.argument,))
-    p.set_defaults(run=_report, command=command)
+    p.set_defaults(do=_report, command=command)
 
 
 def _add_job(commands: Any, job: Job) -> None:
@@ -112,7 +114,7 @@ def _add_job(commands: Any, job: Job) -> None:
     nargs = "+" if job.many else None
     p.add_argument(job.argument, nargs=nargs, metavar=job.metavar, help=words)
     _add_options(p, job.config, but=(job.argument, *job.but))
-    p.set_defaults(run=_lines, job=job)
+    p.set_defaults(do=_lines, job=job)
 
 
 def _add_plan(commands: Any) -> None:
@@ -127,7 +129,7 @@ def _add_plan(commands: Any) -> None:
         "shards", nargs="+", metavar="SHARDS", help="shards as for scan, or a public set's name"
     )
     _add_options(p, PlanConfig, but=("shards",))
-    p.set_defaults(run=_plan)
+    p.set_defaults(do=_plan)
 
 
 def _add_options(p: argparse.ArgumentParser, config: type[Options], but: Sequence[str]) -> None:

@@ -18,8 +18,8 @@ from laion_probe.counts import Cell
 from laion_probe.groups import load_group
 from laion_probe.language import NO_LANGUAGE, guess_frame, primary
 from laion_probe.recipes import Recipe
-from laion_probe.scan import Judged
 from laion_probe.steps import Batch, Outcome
+from laion_probe.unit_scan import Judged
 
 __all__ = [
     "ENGLISH",

@@ -30,10 +30,10 @@ from laion_probe.counts import ALL, Cell, UnitCounts
 from laion_probe.drawing import Compare, Draw, Found, compare_detectors, examples
 from laion_probe.groups import group_key, load_group
 from laion_probe.recipes import Recipe
-from laion_probe.scan import Judged, judge_rows, needed_columns
 from laion_probe.shards import Unit, read_unit
 from laion_probe.steps import Batch, Outcome
 from laion_probe.store import fingerprint, frame_bytes, read_frame, versions
+from laion_probe.unit_scan import Judged, judge_rows, needed_columns
 
 __all__ = [
     "FilterPlan",
@@ -84,7 +84,7 @@ REWRITE_BITS = (1, 2, 4, 8)
 class FilterPlan:
     """What is computed for each unit.
 
-    ``sets`` as in `laion_probe.scan.Plan`; ``ids`` asks for the rows' ids, to write what is kept.
+    ``sets`` as in `laion_probe.unit_scan.Plan`; ``ids`` asks for the rows' ids, to write them.
     ``audited`` is the share of captions that ``detectors`` are compared on; ``examples`` are drawn
     of each kind. ``observed`` has, by recipe, the bits of the steps that take part in what is kept
     (default: all that decide): not those that the input had passed before.

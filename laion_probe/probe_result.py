@@ -8,6 +8,7 @@ from pydantic import Field
 
 from laion_probe.curve_result import CurveOf
 from laion_probe.encoder_result import EncoderDefault
+from laion_probe.preregistration import Preregistered
 from laion_probe.results import (
     SCHEMA_VERSION,
     Amplification,
@@ -47,6 +48,7 @@ class ProbeResult(Document):
     context: str = ""  # in which use these shares matter, as a person says
     harms: tuple[Harm, ...] = ()
     finding: Finding
+    preregistered: Preregistered | None = None
     stages: tuple[Stage, ...]
     shifts: tuple[Shift, ...]
     amplification: tuple[Amplification, ...]
@@ -66,6 +68,11 @@ class ProbeResult(Document):
     sensitivity: tuple[str, ...] = ()  # what it would take to overturn the finding
     cannot_say: tuple[str, ...]
     provenance: Provenance
+
+    def to_json(self) -> str:
+        """The bytes of ``result.json``; only a run that was preregistered says so."""
+        absent = {"preregistered"} if self.preregistered is None else None
+        return self.model_dump_json(indent=2, exclude=absent) + "\n"
 
     def stage(self, stage_id: str) -> Stage:
         """The stage of that id; KeyError where the run has none."""

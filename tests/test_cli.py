@@ -236,7 +236,7 @@ def test_every_command_stands_in_the_readme(capsys: pytest.CaptureFixture[str]) 
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     with pytest.raises(SystemExit):
         cli.main(["--help"])
-    listed = re.findall(r"^    (\w+)  ", capsys.readouterr().out, flags=re.M)
+    listed = re.findall(r"^    ([\w-]+)  ", capsys.readouterr().out, flags=re.M)
     assert {"probe", "recipes"} <= set(listed)
     for command in listed:
         assert f"laion-probe {command}" in readme

@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 from laion_probe.attributes import UNKNOWN, Attribute, known_attributes, load_attribute
-from laion_probe.compare import (
+from laion_probe.errors import ConfigError, UnknownName
+from laion_probe.estimate import Sample, wilson
+from laion_probe.results import Amplification, Estimate, Stage
+from laion_probe.shifts import (
     Labelled,
     Panel,
     amplification,
@@ -18,9 +21,6 @@ from laion_probe.compare import (
     shift_nested,
     word_scores,
 )
-from laion_probe.errors import ConfigError, UnknownName
-from laion_probe.estimate import Sample, wilson
-from laion_probe.results import Amplification, Estimate, Stage
 
 
 def labelled(counts: dict[str, int], sampled: float = 0.0) -> Labelled:

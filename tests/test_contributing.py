@@ -18,9 +18,9 @@ from laion_probe.estimators.weighted import Rated
 from laion_probe.groups import GROUPS, load_group
 from laion_probe.language import DETECTORS, make_detector
 from laion_probe.recipes import load_recipe
-from laion_probe.scan import judge_unit
 from laion_probe.shards import list_shards, list_units
 from laion_probe.steps import STEPS, Batch, Outcome
+from laion_probe.unit_scan import judge_unit
 
 PAGES = ROOT / "docs" / "contributing"
 

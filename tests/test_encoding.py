@@ -11,7 +11,6 @@ import pytest
 from test_encoder import LeaningEncoder
 
 from laion_probe.attributes import Attribute, load_attribute
-from laion_probe.compare import Labelled, Panel
 from laion_probe.config import ProbeConfig
 from laion_probe.encoder_result import EncoderDefault
 from laion_probe.estimate import Sample
@@ -20,6 +19,7 @@ from laion_probe.questions.concept import Pool
 from laion_probe.questions.encoding import encoder_defaults
 from laion_probe.questions.inputs import Inputs
 from laion_probe.recipes import load_recipe
+from laion_probe.shifts import Labelled, Panel
 
 GENDER, SKIN = load_attribute("gender_presentation"), load_attribute("skin_tone")
 WOMAN, MAN, NEUTRAL, UNKNOWN = range(4)

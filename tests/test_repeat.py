@@ -74,6 +74,7 @@ ALL: dict[str, dict[str, Any]] = {
         "threshold": -0.25,
         "show": 3,
         "audit_captions": 0,
+        "preregistered": "mine/plan.toml",
     },
     "filters": RUN
     | DATA
@@ -255,6 +256,55 @@ ALL["testbed"] = RUN | {
     "fit_steps": 4,
     "foreign": 0.25,
     "no_verdicts": True,
+}
+ALL["rebalance"] = (
+    RUN
+    | CONTEXT
+    | {
+        "run": "my run",
+        "target": (
+            "skin_tone:darker=40%",
+            "gender_presentation:parity",
+            "hat=mine/hats.csv",
+            "terms:mine/terms.toml:a=0.5",
+        ),
+        "unknown": "drop",
+        "skip_empty": True,
+        "max_weight": 4.5,
+        "subset": 2_000,
+        "stage": "pool",
+        "shards": ("in/part-*.parquet",),
+        "column": ("text=ALT",),
+        "kept": "mine/kept.npy",
+        "before": "runs/filters",
+        "scores": ("skin_tone=a/s.csv",),
+        "ratings": ("r/one.csv",),
+        "attributes": ("skin_tone", "mine/hat.toml"),
+    }
+)
+ALL["dft-plan"] = (
+    RUN
+    | CONTEXT
+    | {
+        "folder": "my run",
+        "professions": ("profession_isco08", "mine/jobs.toml"),
+        "axis": ("gender", "mine/hats.toml"),
+        "template": ("a {terms} {profession}",),
+        "target": ("gender:parity",),
+        "generator": "sd 1.5",
+        "per_cell": 9,
+        "held_out": 0.25,
+        "evaluate": 7,
+        "seconds_per_picture": 2.5,
+    }
+)
+ALL["robustness"] = RUN | {
+    "folder": "my run",
+    "detectors": ("run", "fasttext:reliable"),
+    "thresholds": ("run", "-0.25"),
+    "prompts": ("run", "a photo of 'one'|a drawing"),
+    "raters": ("run", "each"),
+    "most": 9,
 }
 SOME: list[tuple[str, dict[str, Any]]] = [
     ("probe", {"concept": "-doctor", "shards": ("s",), "seed": 1}),

@@ -18,7 +18,9 @@ from laion_probe.groups import UNKNOWN, load_group
 from laion_probe.language import make_detector
 from laion_probe.measures import WHITE_SPACE, clean_text, clean_texts, domain, row_key
 from laion_probe.recipes import Recipe, Step, load_recipe
-from laion_probe.scan import (
+from laion_probe.shards import list_shards, list_units, read_unit
+from laion_probe.steps import STEPS, Batch, Outcome
+from laion_probe.unit_scan import (
     OUTCOMES,
     Plan,
     UnitScan,
@@ -28,8 +30,6 @@ from laion_probe.scan import (
     judge_unit,
     resolve,
 )
-from laion_probe.shards import list_shards, list_units, read_unit
-from laion_probe.steps import STEPS, Batch, Outcome
 
 EXAMPLES: dict[str, dict[str, object]] = {
     "url-substrings": {"any_of": [".svg"]},

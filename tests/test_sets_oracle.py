@@ -19,9 +19,9 @@ from test_steps_oracle import SCHEMA, batch_of, by_step, levels_one_by_one, tabl
 
 from laion_probe import sets
 from laion_probe.recipes import Recipe, Step
-from laion_probe.scan import Plan, count_rows
 from laion_probe.sets import SetRows, decide_sets
 from laion_probe.steps import Outcome
+from laion_probe.unit_scan import Plan, count_rows
 
 TEXTS = (
     *(

@@ -21,9 +21,9 @@ from laion_probe.measures import WHITE_SPACE
 from laion_probe.recipes import Recipe, Step, known_recipes, load_recipe
 from laion_probe.records import CANONICAL
 from laion_probe.rewriting import dalle_mini, hypernyms
-from laion_probe.scan import judge_rows, judge_unit, resolve
 from laion_probe.shards import list_shards, list_units
 from laion_probe.steps import STEPS, Batch, Outcome
+from laion_probe.unit_scan import judge_rows, judge_unit, resolve
 
 SCHEMA = {name: getattr(pl, dtype) for name, dtype in CANONICAL.items()}
 

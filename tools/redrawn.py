@@ -14,13 +14,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from laion_probe.attributes import UNKNOWN, Attribute
-from laion_probe.compare import Labelled, Panel, corrected, shift_nested
 from laion_probe.estimate import Sample, share
 from laion_probe.questions.matching import like_prompt
 from laion_probe.questions.raters import panel_of, strata
 from laion_probe.ratings.sampling import draw
 from laion_probe.ratings.table import Ratings
 from laion_probe.results import Estimate
+from laion_probe.shifts import Labelled, Panel, corrected, shift_nested
 from tools.demo_data import generated as simulator
 from tools.demo_data.facts import N_ATTEMPTED
 from tools.truth_ratings import N_RATED, RATER, TRUTH_COLUMN, Run, alive_at

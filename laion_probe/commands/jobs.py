@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from laion_probe.config import (
     AnnotateConfig,
+    CardConfig,
+    DatasheetConfig,
     EmbedConfig,
     FetchConfig,
     GenerateConfig,
     IndexConfig,
     Options,
+    PreregisterConfig,
     ServeConfig,
 )
 from laion_probe.errors import ConfigError
@@ -80,6 +83,41 @@ def _generate(config: GenerateConfig, quiet: bool) -> Iterator[str]:
     with Progress(quiet=quiet) as progress:
         done = generate(config, progress)
     yield from done.sentences
+
+
+def _datasheet(config: DatasheetConfig, quiet: bool) -> Iterator[str]:
+    from laion_probe.questions.datasheet import datasheet, datasheet_folder, told
+    from laion_probe.questions.datasheet_diff import datasheet_diff, is_diff
+    from laion_probe.render import render_datasheet, render_datasheet_diff
+
+    if is_diff(config):
+        diff = datasheet_diff(Path(config.shards[1]), Path(config.shards[2]))
+        out = Path(config.out or "datasheet-diff")
+        render_datasheet_diff(diff, out)
+        yield from diff.finding
+        yield f"report: {out / 'diff.html'}"
+        return
+    with Progress(quiet=quiet) as progress:
+        sheet = datasheet(config, progress)
+    folder = datasheet_folder(config)
+    render_datasheet(sheet, folder)
+    yield from told(sheet)
+    yield f"datasheet: {folder / 'datasheet.html'}"
+
+
+def _card(config: CardConfig, quiet: bool) -> Iterator[str]:
+    from laion_probe.questions.card import card
+    from laion_probe.render.card import write_card
+
+    yield from write_card(card(config))
+
+
+def _preregister(config: PreregisterConfig, quiet: bool) -> Iterator[str]:
+    from laion_probe.questions.preregistering import preregister
+
+    with Progress(quiet=quiet) as progress:
+        lines = preregister(config, progress)
+    yield from lines
 
 
 def _serve(config: ServeConfig, quiet: bool) -> Iterator[str]:
@@ -186,6 +224,45 @@ def _guidance(config: AnnotateConfig) -> str:
 
 
 JOBS = (
+    Job(
+        "datasheet",
+        "a datasheet for a data set, filled in from what was measured; diff compares two",
+        "Answer the questions of Datasheets for Datasets (Gebru et al.) from finished runs and a "
+        "count of shards, each number tied to its place in result.json. What only people know "
+        "goes into answers.toml beside it, which is never written over; run the same command again "
+        "to fill it in. `datasheet diff A B` says what a filter or a release changed.",
+        DatasheetConfig,
+        "shards",
+        "INPUT",
+        True,
+        _datasheet,
+    ),
+    Job(
+        "card",
+        "a datasheet as a Hugging Face card, as Croissant and on one page",
+        "Write what others ask for into a datasheet's folder: README.md for the Hugging Face Hub, "
+        "croissant.json (1.1, with the vocabulary for responsible AI) with its tables, a one-page "
+        "summary, and a section for the model card of a generator. What nobody stated is listed, "
+        "never made up. See docs/cards.md.",
+        CardConfig,
+        "folder",
+        "DATASHEET",
+        False,
+        _card,
+    ),
+    Job(
+        "preregister",
+        "write down, hashed, what a probe will do, before anything is looked at",
+        "Write concept, threshold rule, prompts, recipe, attributes, seeds and the fingerprints of "
+        "all inputs into a file with a hash. `probe --preregistered FILE` then says in its report "
+        "what was done otherwise. No picture is decoded and no label read.",
+        PreregisterConfig,
+        "concept",
+        "CONCEPT",
+        False,
+        _preregister,
+        but=("preregistered", "cache", "runner", "workers", "ray_address", "retries"),
+    ),
     Job(
         "annotate",
         "rate a random sample of a run's pictures in the browser; export and import",

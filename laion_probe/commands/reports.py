@@ -16,6 +16,7 @@ from laion_probe.config import (
     BlockedConfig,
     CompareConfig,
     ComposeConfig,
+    DftConfig,
     DriftConfig,
     ExploreConfig,
     FiltersConfig,
@@ -23,6 +24,8 @@ from laion_probe.config import (
     NonresponseConfig,
     OutliersConfig,
     ProbeConfig,
+    RebalanceConfig,
+    RobustnessConfig,
     RunConfig,
     ScanConfig,
     TestbedConfig,
@@ -190,6 +193,36 @@ def _testbed(config: TestbedConfig, quiet: bool, folder: Path) -> Said:
     return Said(result.finding)
 
 
+def _rebalance(config: RebalanceConfig, quiet: bool, folder: Path) -> Said:
+    from laion_probe.questions.rebalancing import rebalance
+    from laion_probe.render import render_rebalance
+
+    with Progress(quiet=quiet) as progress:
+        result = rebalance(config, progress, folder)
+    render_rebalance(result, folder)
+    return Said(result.finding)
+
+
+def _dft_plan(config: DftConfig, quiet: bool, folder: Path) -> Said:
+    from laion_probe.questions.dft import dft_plan
+    from laion_probe.render import render_dft
+
+    with Progress(quiet=quiet) as progress:
+        result = dft_plan(config, progress, folder)
+    render_dft(result, folder)
+    return Said(result.finding)
+
+
+def _robustness(config: RobustnessConfig, quiet: bool, folder: Path) -> Said:
+    from laion_probe.questions.robustness import robustness
+    from laion_probe.render import render_robustness
+
+    with Progress(quiet=quiet) as progress:
+        result = robustness(config, progress)
+    render_robustness(result, folder)
+    return Said(result.finding)
+
+
 COMMANDS = (
     Command(
         "probe",
@@ -335,5 +368,41 @@ COMMANDS = (
         False,
         lambda config: "testbed",
         _testbed,
+    ),
+    Command(
+        "rebalance",
+        "weights and subsets that reach targets you name, and what they cost",
+        "Weigh the pictures of a finished probe run, or rows of shards, so that they have the "
+        "margins that --target names (none is assumed), by raking; say what that costs and whom no "
+        "weight can mend; write weights, a subset and a sampler; predict the composition after it "
+        "with the labels' error.",
+        RebalanceConfig,
+        "run",
+        False,
+        lambda config: "rebalance-" + _stem((config.run, *config.shards, "labels")[0] or "rows"),
+        _rebalance,
+    ),
+    Command(
+        "dft-plan",
+        "plan a diversity fine-tuning: prompts, numbers from measured gaps, evaluation, price",
+        "Plan which pictures a generator would be fine-tuned on, from lists that you name and the "
+        "gaps that a finished probe or compare run measured; nothing is drawn or trained.",
+        DftConfig,
+        "folder",
+        False,
+        lambda config: "dft-plan-" + _stem(config.folder or "grid"),
+        _dft_plan,
+    ),
+    Command(
+        "robustness",
+        "rerun a finding under every combination of other choices: a specification curve",
+        "Rerun the claims of a finished probe run under every combination of other sensible "
+        "choices: language detector, threshold, prompts, whose ratings count. How many say what "
+        "the run says, and on which choice that turns.",
+        RobustnessConfig,
+        "folder",
+        False,
+        lambda config: "robustness-" + _stem(config.folder),
+        _robustness,
     ),
 )

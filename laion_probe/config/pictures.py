@@ -122,6 +122,11 @@ class ProbeConfig(PicturesConfig):
     audit_captions: int = Field(
         1000, ge=0, description="captions on which all language detectors are compared"
     )
+    preregistered: Annotated[str | None, PATH] = Field(
+        None,
+        description="file that `laion-probe preregister` wrote: the report says so, and how this "
+        "run deviates from it",
+    )
 
 
 class CompareConfig(PicturesConfig):

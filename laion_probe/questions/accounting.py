@@ -22,11 +22,11 @@ from laion_probe.questions.repeating import without_folders
 from laion_probe.questions.shares import check_levels, kept_by, removed_by, survivors
 from laion_probe.recipes import Recipe
 from laion_probe.results import Estimate, FailedUnit, StepEffect
-from laion_probe.scan import OUTCOMES, SIZES
 from laion_probe.scan_result import GroupCounts, LevelCounts, NamedShare, Reading, ScanResult
 from laion_probe.shards import Shard, Unit
 from laion_probe.steps import Outcome
 from laion_probe.store import versions
+from laion_probe.unit_scan import OUTCOMES, SIZES
 
 __all__ = ["account"]
 

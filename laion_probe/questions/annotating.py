@@ -18,7 +18,6 @@ import polars as pl
 from numpy.typing import NDArray
 
 from laion_probe.attributes import Attribute, load_attribute
-from laion_probe.compare import Labelled
 from laion_probe.config import AnnotateConfig, ProbeConfig, beside, make_config
 from laion_probe.errors import ConfigError, LaionProbeError
 from laion_probe.pictures import PictureFile, list_downloads, list_generated
@@ -32,6 +31,7 @@ from laion_probe.questions.inputs import Progress, cache_folder
 from laion_probe.questions.measuring import Measured, measure
 from laion_probe.questions.raters import strata
 from laion_probe.ratings.store import FILE, RatingStore, open_session
+from laion_probe.shifts import Labelled
 
 __all__ = ["Session", "annotate", "frame_of", "saved"]
 

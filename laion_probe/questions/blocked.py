@@ -14,7 +14,6 @@ from laion_probe import __version__
 from laion_probe.attributes import UNKNOWN, Attribute, load_attribute
 from laion_probe.attributes.reading import Pictures, read
 from laion_probe.blocked_result import BlockedBy, BlockedLevel, BlockedResult, Passed
-from laion_probe.compare import Labelled, compose, shift_nested
 from laion_probe.compose_result import RunOf
 from laion_probe.config import WHO_COMPUTES
 from laion_probe.config.generating import BlockedConfig
@@ -27,6 +26,7 @@ from laion_probe.questions.blocked_words import cannot_say, claims, finding, how
 from laion_probe.questions.inputs import Progress, check_generated, model_record
 from laion_probe.questions.repeating import command, without_folders
 from laion_probe.results import Estimate, InputRecord
+from laion_probe.shifts import Labelled, compose, shift_nested
 from laion_probe.store import fingerprint
 
 __all__ = ["blocked"]

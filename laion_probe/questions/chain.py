@@ -12,15 +12,6 @@ from numpy.typing import NDArray
 
 from laion_probe.attributes import Attribute
 from laion_probe.attributes.reading import Pictures, read
-from laion_probe.compare import (
-    Labelled,
-    adjusted,
-    amplification,
-    check_drawn,
-    compose,
-    shift_independent,
-    shift_nested,
-)
 from laion_probe.config import ProbeConfig
 from laion_probe.embed import decode
 from laion_probe.estimate import Sample
@@ -34,7 +25,16 @@ from laion_probe.questions.matching import Matched, like_prompt
 from laion_probe.questions.outputs import Outputs
 from laion_probe.questions.raters import check_used, panel_of, strata
 from laion_probe.results import Amplification, KnownError, Shift, Stage
-from laion_probe.scan import Scan
+from laion_probe.shifts import (
+    Labelled,
+    adjusted,
+    amplification,
+    check_drawn,
+    compose,
+    shift_independent,
+    shift_nested,
+)
+from laion_probe.unit_scan import Scan
 
 __all__ = ["Chain", "ToRead", "build_chain", "error_counts", "label_pictures"]
 

@@ -13,11 +13,11 @@ from PIL import Image
 
 from laion_probe.attributes import Attribute
 from laion_probe.attributes.reading import Pictures, Reading, read
-from laion_probe.compare import Panel
 from laion_probe.compose_result import Basis
 from laion_probe.errors import ConfigError
 from laion_probe.questions.raters import panel_of, strata
 from laion_probe.ratings.table import Ratings
+from laion_probe.shifts import Panel
 
 __all__ = ["HUMAN", "Pool", "pools_of"]
 

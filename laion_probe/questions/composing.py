@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from laion_probe.attributes import UNKNOWN, Attribute
 from laion_probe.attributes.monk import MONK
-from laion_probe.compare import effective_size
 from laion_probe.compose_result import Agreement, Cell, ComposeResult, Measured, Wanted
 from laion_probe.config import ComposeConfig
 from laion_probe.errors import ConfigError
@@ -34,6 +33,7 @@ from laion_probe.questions.compose_words import cannot_say, claim, how_measured,
 from laion_probe.questions.inputs import references_of
 from laion_probe.ratings.labels import ADJUDICATED
 from laion_probe.results import Estimate
+from laion_probe.shifts import effective_size
 
 __all__ = ["compose"]
 

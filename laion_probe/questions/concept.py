@@ -30,8 +30,8 @@ from laion_probe.questions.pool_vectors import pool_vectors
 from laion_probe.questions.reading import rows_of
 from laion_probe.records import swapped_sizes
 from laion_probe.results import ConceptResult, InputRecord
-from laion_probe.scan import Scan
 from laion_probe.shards import Unit, list_units, read_unit
+from laion_probe.unit_scan import Scan
 
 __all__ = ["Concept", "Pool", "build_pool", "find_concept", "name_rows"]
 

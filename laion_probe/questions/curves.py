@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from laion_probe.compare import Labelled
 from laion_probe.curve_result import CurveOf, PointOf
 from laion_probe.estimators.neighbourhood_curve import (
     Curve,
@@ -16,6 +15,7 @@ from laion_probe.estimators.neighbourhood_curve import (
 )
 from laion_probe.questions.chain import Chain
 from laion_probe.questions.concept import Concept
+from laion_probe.shifts import Labelled
 
 __all__ = ["curve_result", "probe_curves"]
 

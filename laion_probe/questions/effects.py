@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from laion_probe.compare import Labelled
 from laion_probe.estimate import share
 from laion_probe.questions.concept import Pool
 from laion_probe.questions.inputs import Inputs
 from laion_probe.recipes import Recipe, Step
 from laion_probe.results import Estimate, LevelRemoval, StepEffect
-from laion_probe.scan import Scan
+from laion_probe.shifts import Labelled
 from laion_probe.steps import Outcome
+from laion_probe.unit_scan import Scan
 
 __all__ = ["REMOVES_AGAIN", "no_removal", "passed_before", "players", "step_effects"]
 

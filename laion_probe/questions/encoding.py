@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from laion_probe.attributes import UNKNOWN
 from laion_probe.attributes.zero_shot import calibrate_temperature, zero_shot_logits
-from laion_probe.compare import Labelled
 from laion_probe.config import ProbeConfig
 from laion_probe.embed import Embedder
 from laion_probe.encoder import (
@@ -26,6 +25,7 @@ from laion_probe.estimators.association import Permutations
 from laion_probe.questions.chain import Chain
 from laion_probe.questions.concept import Pool
 from laion_probe.questions.inputs import Inputs
+from laion_probe.shifts import Labelled
 
 __all__ = ["encoder_defaults"]
 

@@ -20,9 +20,9 @@ from laion_probe.measures import WHITE_SPACE
 from laion_probe.questions.effects import players
 from laion_probe.recipes import Recipe, Step
 from laion_probe.records import CANONICAL
-from laion_probe.scan import Judged, judge_rows
 from laion_probe.sets import SetRows, decide_sets
 from laion_probe.steps import Batch, Outcome
+from laion_probe.unit_scan import Judged, judge_rows
 from laion_probe.vectors import Embeddings
 
 __all__ = [
@@ -217,7 +217,7 @@ def _replayable(recipe: Recipe, columns: frozenset[str]) -> tuple[Recipe, list[s
 
 
 def _decide(recipe: Recipe, judged: Judged, batch: Batch, hits: Ints, mask: int) -> None:
-    """Set the bits of the steps that need the whole set, as `laion_probe.scan.resolve` does."""
+    """Set the bits of the steps that need the whole set as `laion_probe.unit_scan.resolve`."""
     groups = dict.fromkeys(g for s in recipe.step for g in s.groups)
     frame = pl.DataFrame(
         [

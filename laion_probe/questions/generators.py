@@ -11,7 +11,6 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from laion_probe.compare import Labelled
 from laion_probe.config import CompareConfig
 from laion_probe.errors import ConfigError
 from laion_probe.estimate import Sample
@@ -20,6 +19,7 @@ from laion_probe.pictures import Generated, list_generated
 from laion_probe.questions.chain import ToRead, label_pictures
 from laion_probe.questions.counts_file import DATA, MATCHED
 from laion_probe.questions.inputs import Inputs, Progress, check_generated, embed_parts
+from laion_probe.shifts import Labelled
 
 __all__ = ["Drawn", "Folder", "label_generated", "open_folders", "prompts_of"]
 

@@ -11,9 +11,9 @@ from laion_probe.questions.inputs import Inputs, Progress
 from laion_probe.questions.reading import rows_of
 from laion_probe.questions.scanning import check_failed, run_options
 from laion_probe.runners import Failure, run_in_order
-from laion_probe.scan import JudgeWork, Plan, Scan, resolve
 from laion_probe.shards import Unit, list_units
 from laion_probe.store import Partials, fingerprint, frame_bytes, read_frame
+from laion_probe.unit_scan import JudgeWork, Plan, Scan, resolve
 
 __all__ = ["Judged", "judge"]
 

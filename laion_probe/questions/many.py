@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from laion_probe.attributes import UNKNOWN, Attribute
-from laion_probe.compare import Labelled, adjusted, effective_size
 from laion_probe.compare_result import CompareInput
 from laion_probe.config import CompareConfig, PicturesConfig, ProbeConfig
 from laion_probe.embed import Embedder
@@ -45,6 +44,7 @@ from laion_probe.questions.matching import batched, like_prompt
 from laion_probe.results import Estimate, InputRecord, KnownError
 from laion_probe.runners import Failure
 from laion_probe.shards import file_sha256
+from laion_probe.shifts import Labelled, adjusted, effective_size
 from laion_probe.store import fingerprint
 
 __all__ = ["AboutPictures", "counts_of_pictures", "read_concepts"]

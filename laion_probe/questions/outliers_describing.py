@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from laion_probe.attributes import Attribute
 from laion_probe.attributes.zero_shot import ZERO_SHOT_LABELS
 from laion_probe.clusters import FoundCluster
-from laion_probe.compare import Labelled, compose, word_scores
 from laion_probe.estimate import Sample
 from laion_probe.known_error import for_concept
 from laion_probe.neighbourhood import keywords
@@ -24,6 +23,7 @@ from laion_probe.questions.neighbours_tables import lookup_of, read_levels, unit
 from laion_probe.questions.outliers_inputs import Opened
 from laion_probe.questions.shown import UNSAFE
 from laion_probe.results import Composition, Picture, PictureSet, WordScore
+from laion_probe.shifts import Labelled, compose, word_scores
 
 __all__ = ["Describer"]
 

@@ -20,9 +20,9 @@ from laion_probe.groups import load_group
 from laion_probe.public_sets import BYTES_PER_ROW, PUBLIC_SETS
 from laion_probe.questions.reading import random_order, rows_of
 from laion_probe.recipes import load_recipe
-from laion_probe.scan import Plan, count_rows, count_unit
 from laion_probe.shards import list_shards, list_units
 from laion_probe.sources import fetched_bytes
+from laion_probe.unit_scan import Plan, count_rows, count_unit
 
 __all__ = ["ScanPlan", "plan"]
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from importlib import metadata
+from pathlib import Path
 
 import polars as pl
 
 from laion_probe import __version__
-from laion_probe.compare import word_scores
 from laion_probe.config import WHO_COMPUTES, ProbeConfig
+from laion_probe.preregistration import read_preregistration
 from laion_probe.probe_result import ProbeResult
 from laion_probe.questions.captions import audit, language_counts
 from laion_probe.questions.concept import Concept, Pool
@@ -19,13 +19,13 @@ from laion_probe.questions.finding import cannot_say, how_measured, write_findin
 from laion_probe.questions.inputs import Progress, input_records, note_beside
 from laion_probe.questions.measuring import Measured, measure
 from laion_probe.questions.overturning import overturning
+from laion_probe.questions.registered_plan import held_to, package_versions, plan_of
 from laion_probe.questions.repeating import command, without_folders
 from laion_probe.questions.shown import data_sets, keyword_only, output_sets
 from laion_probe.results import FailedUnit, Provenance, WordScore
+from laion_probe.shifts import word_scores
 
 __all__ = ["probe"]
-
-_PACKAGES = ("faiss-cpu", "ftfy", "numpy", "open_clip_torch", "polars", "pyarrow", "scipy", "torch")
 
 
 def probe(config: ProbeConfig, progress: Progress = lambda what, done, of: None) -> ProbeResult:
@@ -40,7 +40,15 @@ def probe(config: ProbeConfig, progress: Progress = lambda what, done, of: None)
         >>> config = laion_probe.ProbeConfig(concept="saree", shards=("part-0.parquet",))
         >>> laion_probe.probe(config).concept.answer  # doctest: +SKIP
     """
+    # A file that was changed is refused before anything long begins.
+    registered = read_preregistration(Path(config.preregistered)) if config.preregistered else None
     m = measure(config, progress)
+    finding = write_finding(m.inputs, m.concept.result, m.chain, m.outputs)
+    preregistered = None
+    if registered is not None:
+        preregistered = held_to(registered, plan_of(config, m.inputs), finding)
+        said = (*finding.sentences, preregistered.sentence)
+        finding = finding.model_copy(update={"sentences": said})
     return ProbeResult(
         concept=m.concept.result,
         recipe=m.inputs.recipe.name,
@@ -49,7 +57,8 @@ def probe(config: ProbeConfig, progress: Progress = lambda what, done, of: None)
         data_note=config.data_note or note_beside(m.inputs.shards),
         context=config.context,
         harms=config.harms,
-        finding=write_finding(m.inputs, m.concept.result, m.chain, m.outputs),
+        finding=finding,
+        preregistered=preregistered,
         stages=m.chain.stages,
         shifts=m.chain.shifts,
         amplification=m.chain.amplification,
@@ -84,7 +93,8 @@ def _words(pool: Pool, concept: Concept) -> tuple[WordScore, ...]:
 
 
 def _provenance(m: Measured, config: ProbeConfig) -> Provenance:
-    asked = without_folders(config).model_dump(mode="json", exclude=set(WHO_COMPUTES))
+    left_out = {*WHO_COMPUTES, *(() if config.preregistered else ("preregistered",))}
+    asked = without_folders(config).model_dump(mode="json", exclude=left_out)
     return Provenance(
         version=__version__,
         command=command_line(config),
@@ -97,7 +107,7 @@ def _provenance(m: Measured, config: ProbeConfig) -> Provenance:
         ),
         n_units=len(m.ran.units) + len(m.ran.failed),
         model=dict(m.inputs.embedder.key) if m.inputs.embedder else {},
-        packages={name: metadata.version(name) for name in _PACKAGES},
+        packages=package_versions(),
     )
 
 

@@ -10,9 +10,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from laion_probe.attributes import Attribute
-from laion_probe.compare import Labelled, Panel
 from laion_probe.errors import ConfigError
 from laion_probe.ratings.table import Ratings, panel
+from laion_probe.shifts import Labelled, Panel
 
 __all__ = ["check_known", "check_used", "panel_of", "strata"]
 

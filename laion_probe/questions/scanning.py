@@ -19,7 +19,13 @@ from laion_probe.questions.reading import Limits, Sample, random_order, rows_of
 from laion_probe.questions.shares import named_share, needs_all
 from laion_probe.recipes import load_recipe
 from laion_probe.runners import Failure, RunOptions, Work, run_in_order
-from laion_probe.scan import (
+from laion_probe.scan_result import ScanResult
+from laion_probe.sequence import SEQUENCES, Stream
+from laion_probe.sets import SetRows, decide_sets, verdicts
+from laion_probe.shards import Unit, list_shards, list_units
+from laion_probe.steps import Outcome
+from laion_probe.store import Partials
+from laion_probe.unit_scan import (
     OUTCOMES,
     CountWork,
     Plan,
@@ -28,12 +34,6 @@ from laion_probe.scan import (
     decode_scan,
     encode_scan,
 )
-from laion_probe.scan_result import ScanResult
-from laion_probe.sequence import SEQUENCES, Stream
-from laion_probe.sets import SetRows, decide_sets, verdicts
-from laion_probe.shards import Unit, list_shards, list_units
-from laion_probe.steps import Outcome
-from laion_probe.store import Partials
 
 __all__ = ["Watch", "check_failed", "kept_rows", "run_options", "scan"]
 

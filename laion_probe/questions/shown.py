@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from laion_probe.compare import Labelled
 from laion_probe.config import ProbeConfig
 from laion_probe.index import similarities, top_k
 from laion_probe.questions.concept import Concept, Pool
 from laion_probe.questions.gallery import average_image, seeded_sample, thumbnail
 from laion_probe.questions.outputs import Outputs
 from laion_probe.results import Picture, PictureSet
+from laion_probe.shifts import Labelled
 
 __all__ = ["data_sets", "keyword_only", "output_sets"]
 

@@ -23,7 +23,6 @@ from laion_probe.config.testbed import TestbedConfig
 from laion_probe.embed import Embedder, cores
 from laion_probe.questions.inputs import Progress
 from laion_probe.recipes import Recipe
-from laion_probe.scan import judge_rows
 from laion_probe.steps import Batch
 from laion_probe.store import atomic_file, fingerprint
 from laion_probe.testbed.folders import write_samples, write_training_data
@@ -31,6 +30,7 @@ from laion_probe.testbed.planting import ARMS, Design, PlantedRows, plant
 from laion_probe.testbed.reading import ReadOut, read_out
 from laion_probe.testbed.running import Drawn, Job, run_job
 from laion_probe.testbed.stored import Stored, embed_drawn
+from laion_probe.unit_scan import judge_rows
 
 __all__ = ["RunRead", "Runs", "recipe_captions", "runs_folder"]
 

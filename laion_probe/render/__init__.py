@@ -22,6 +22,9 @@ from laion_probe.render.compose_report import (
     write_compose_figures,
     write_compose_tables,
 )
+from laion_probe.render.datasheet_diff_report import render_datasheet_diff
+from laion_probe.render.datasheet_report import render_datasheet
+from laion_probe.render.dft_report import render_dft
 from laion_probe.render.drift_report import drift_report_html
 from laion_probe.render.drift_tables import write_drift_tables
 from laion_probe.render.explore_report import render_explore
@@ -32,6 +35,8 @@ from laion_probe.render.html import report_html
 from laion_probe.render.neighbours_report import render_neighbours
 from laion_probe.render.nonresponse_report import render_nonresponse
 from laion_probe.render.outliers_report import render_outliers
+from laion_probe.render.rebalance_report import render_rebalance
+from laion_probe.render.robustness_report import render_robustness
 from laion_probe.render.scan_report import scan_report_html
 from laion_probe.render.scan_tables import write_scan_tables
 from laion_probe.render.tables import write_tables
@@ -44,12 +49,17 @@ __all__ = [
     "render_blocked",
     "render_compare",
     "render_compose",
+    "render_datasheet",
+    "render_datasheet_diff",
+    "render_dft",
     "render_drift",
     "render_explore",
     "render_filters",
     "render_neighbours",
     "render_nonresponse",
     "render_outliers",
+    "render_rebalance",
+    "render_robustness",
     "render_run",
     "render_scan",
     "render_testbed",

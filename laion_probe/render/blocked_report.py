@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +11,10 @@ from laion_probe.blocked_result import BlockedBy, BlockedLevel, BlockedResult, P
 from laion_probe.render.geometry import axis_end
 from laion_probe.render.html import environment, page
 from laion_probe.render.pointers import pointer, walk
-from laion_probe.render.tables import ESTIMATE, Row, estimate_row, write_csv
+from laion_probe.render.tables import ESTIMATE, Row, Tables, estimate_row, write_csv
 from laion_probe.render.view import Method, Reference
 
-__all__ = ["blocked_report_html", "render_blocked", "write_blocked_tables"]
+__all__ = ["blocked_report_html", "blocked_tables", "render_blocked", "write_blocked_tables"]
 
 _LEVELS_SHOWN = 24
 
@@ -95,7 +95,12 @@ def _shown(i: int, by: BlockedBy) -> ShownBy:
 
 def write_blocked_tables(result: BlockedResult, folder: Path) -> None:
     """``tables/*.csv``: every number of the result, an estimate a row."""
-    tables: dict[str, tuple[str, Iterable[Row]]] = {
+    write_csv(blocked_tables(result), folder)
+
+
+def blocked_tables(result: BlockedResult) -> Tables:
+    """The tables of `blocked`: name to columns and rows."""
+    return {
         "claims": (
             "claim text supported estimate",
             [
@@ -124,7 +129,6 @@ def write_blocked_tables(result: BlockedResult, folder: Path) -> None:
             [i.model_dump() for i in result.provenance.inputs],
         ),
     }
-    write_csv(tables, folder)
 
 
 def _level(by: BlockedBy, x: BlockedLevel) -> Iterator[Row]:

@@ -6,14 +6,14 @@ Each table is in long form. What is not defined is an empty cell, and ``reason``
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from laion_probe.compare_result import Compared, CompareResult, SourceCell
-from laion_probe.render.tables import ESTIMATE, Row, estimate_row, write_csv
+from laion_probe.render.tables import ESTIMATE, Row, Tables, estimate_row, write_csv
 from laion_probe.results import Estimate
 
-__all__ = ["write_compare_tables"]
+__all__ = ["compare_tables", "write_compare_tables"]
 
 _MEANS = ("data_share", "generated_share", "difference", "raw", "corrected", "signed")
 _BIAS_AMP = ("bias_amp", "directional")
@@ -23,10 +23,11 @@ _CHANGES = ("difference", "ratio", "raw", "corrected", "signed")
 
 def write_compare_tables(result: CompareResult, folder: Path) -> None:
     """Write one file a table into ``folder``; a table without rows keeps its header."""
-    write_csv(_tables(result), folder)
+    write_csv(compare_tables(result), folder)
 
 
-def _tables(r: CompareResult) -> dict[str, tuple[str, Iterable[Row]]]:
+def compare_tables(r: CompareResult) -> Tables:
+    """The tables of `compare`: name to columns and rows."""
     return {
         "claims": ("claim text supported estimate", _claims(r)),
         "summaries": (

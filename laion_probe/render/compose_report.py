@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -13,12 +13,12 @@ from laion_probe.compose_result import Agreement, Cell, ComposeResult, Measured
 from laion_probe.render.forest import PAGE, PAPER, Palette
 from laion_probe.render.html import environment, page, tied
 from laion_probe.render.pointers import pointer, walk
-from laion_probe.render.tables import ESTIMATE, Row, estimate_row, write_csv
+from laion_probe.render.tables import ESTIMATE, Row, Tables, estimate_row, write_csv
 from laion_probe.render.text import NBSP, Form, clean, level_name, show
 from laion_probe.render.view import Method, Reference
 from laion_probe.results import Estimate
 
-__all__ = ["compose_report_html", "write_compose_figures", "write_compose_tables"]
+__all__ = ["compose_report_html", "compose_tables", "write_compose_figures", "write_compose_tables"]
 
 #: Levels that are said after what describes them: a darker woman.
 _NOUNS, _TONES = ("woman", "man"), ("lighter", "darker")
@@ -239,7 +239,12 @@ def _cut(words: str, most: int) -> str:
 
 def write_compose_tables(result: ComposeResult, folder: Path) -> None:
     """``tables/*.csv``: every number of the result, an estimate a row."""
-    tables: dict[str, tuple[str, Iterable[Row]]] = {
+    write_csv(compose_tables(result), folder)
+
+
+def compose_tables(result: ComposeResult) -> Tables:
+    """The tables of `compose`: name to columns and rows."""
+    return {
         "claims": (
             "claim text supported estimate",
             [
@@ -281,7 +286,6 @@ def write_compose_tables(result: ComposeResult, folder: Path) -> None:
             [i.model_dump() for i in result.provenance.inputs],
         ),
     }
-    write_csv(tables, folder)
 
 
 def _shares(m: Measured) -> Iterator[Row]:

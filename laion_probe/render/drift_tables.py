@@ -6,23 +6,24 @@ attribute. Changes of colour are in L*, degrees (ITA) and CIEDE2000, as ``measur
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from laion_probe.drift_result import DriftResult
-from laion_probe.render.tables import ESTIMATE, Row, estimate_row, write_csv
+from laion_probe.render.tables import ESTIMATE, Row, Tables, estimate_row, write_csv
 
-__all__ = ["write_drift_tables"]
+__all__ = ["drift_tables", "write_drift_tables"]
 
 _PAIR = "pair before after unit prompt group generator control"
 
 
 def write_drift_tables(result: DriftResult, folder: Path) -> None:
     """Write one file a table into ``folder``; a table without rows keeps its header."""
-    write_csv(_tables(result), folder)
+    write_csv(drift_tables(result), folder)
 
 
-def _tables(r: DriftResult) -> dict[str, tuple[str, Iterable[Row]]]:
+def drift_tables(r: DriftResult) -> Tables:
+    """The tables of `drift`: name to columns and rows."""
     return {
         "claims": ("claim text supported estimate", _claims(r)),
         "transitions": ("attribute read_as_before read_as_after n_pairs" + ESTIMATE, _cells(r)),

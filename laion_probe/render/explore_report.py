@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,12 +20,12 @@ from laion_probe.explore_result import (
 from laion_probe.render.explorer_page import colour_shown, explorer_html
 from laion_probe.render.html import environment, page, tied
 from laion_probe.render.pointers import pointer, walk
-from laion_probe.render.tables import ESTIMATE, Row, estimate_row, write_csv
+from laion_probe.render.tables import ESTIMATE, Row, Tables, estimate_row, write_csv
 from laion_probe.render.text import NBSP, Shown, number, show
 from laion_probe.render.view import Method
 from laion_probe.results import Estimate
 
-__all__ = ["explore_report_html", "render_explore", "write_explore_tables"]
+__all__ = ["explore_report_html", "explore_tables", "render_explore", "write_explore_tables"]
 
 
 @dataclass(frozen=True)
@@ -201,7 +201,12 @@ def _pairs(r: ExploreResult) -> list[ShownPair]:
 
 def write_explore_tables(result: ExploreResult, folder: Path) -> None:
     """``tables/*.csv``: every number of the result, an estimate a row."""
-    tables: dict[str, tuple[str, Iterable[Row]]] = {
+    write_csv(explore_tables(result), folder)
+
+
+def explore_tables(result: ExploreResult) -> Tables:
+    """The tables of `explore`: name to columns and rows."""
+    return {
         "claims": (
             "claim text supported estimate",
             [
@@ -279,7 +284,6 @@ def write_explore_tables(result: ExploreResult, folder: Path) -> None:
             [i.model_dump() for i in result.provenance.inputs],
         ),
     }
-    write_csv(tables, folder)
 
 
 def _clusters(r: ExploreResult) -> Iterator[Row]:

@@ -7,15 +7,15 @@ that the input had passed before are in the columns ``replay_*``: they are not w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from laion_probe.filters_result import FiltersResult, LevelAccount, RecipeAccount, StepRemoval
 from laion_probe.render.filters_report import level_removal_words, step_removal_words
-from laion_probe.render.tables import ESTIMATE, Row, estimate_row, write_csv
+from laion_probe.render.tables import ESTIMATE, Row, Tables, estimate_row, write_csv
 from laion_probe.results import Estimate, StepEffect
 
-__all__ = ["write_filters_tables"]
+__all__ = ["filters_tables", "write_filters_tables"]
 
 _STEP = "kind title source confidence simulated observable note n_reached"
 _COUNTS = ("alone", "only", "in_order")
@@ -25,10 +25,11 @@ _TOO_FEW = "too few rows (fewer than {})"
 
 def write_filters_tables(result: FiltersResult, folder: Path) -> None:
     """Write one file a table into ``folder``; a table without rows keeps its header."""
-    write_csv(_tables(result), folder)
+    write_csv(filters_tables(result), folder)
 
 
-def _tables(r: FiltersResult) -> dict[str, tuple[str, Iterable[Row]]]:
+def filters_tables(r: FiltersResult) -> Tables:
+    """The tables of `filters`: name to columns and rows."""
     return {
         "recipes": ("recipe title source confidence chain n_rows n_kept" + ESTIMATE, _recipes(r)),
         "steps": (

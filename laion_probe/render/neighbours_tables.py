@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from laion_probe.neighbours_result import ConceptNeighbours, NeighboursResult, ShownRows
-from laion_probe.render.tables import ESTIMATE, Row, estimate_row, write_csv
+from laion_probe.render.tables import ESTIMATE, Row, Tables, estimate_row, write_csv
 
-__all__ = ["write_neighbours_tables"]
+__all__ = ["neighbours_tables", "write_neighbours_tables"]
 
 
 def write_neighbours_tables(result: NeighboursResult, folder: Path) -> None:
     """Write one file a table into ``folder``; a table without rows keeps its header."""
+    write_csv(neighbours_tables(result), folder)
+
+
+def neighbours_tables(result: NeighboursResult) -> Tables:
+    """The tables of `neighbours`: name to columns and rows."""
     concepts = result.concepts
-    tables: dict[str, tuple[str, Iterable[Row]]] = {
+    return {
         "concepts": (
             "concept status threshold threshold_rule n_near n_near_is_all n_kept n_captions n_named"
             " n_named_near n_histogram",
@@ -54,7 +59,6 @@ def write_neighbours_tables(result: NeighboursResult, folder: Path) -> None:
             [i.model_dump() for i in result.provenance.inputs],
         ),
     }
-    write_csv(tables, folder)
 
 
 def _concept(c: ConceptNeighbours) -> Row:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,12 +12,17 @@ from laion_probe.groups import UNKNOWN
 from laion_probe.nonresponse_result import Composed, LossBy, LossLevel, NonresponseResult
 from laion_probe.render.html import environment, page, tied
 from laion_probe.render.pointers import pointer, walk
-from laion_probe.render.tables import ESTIMATE, Row, estimate_row, write_csv
+from laion_probe.render.tables import ESTIMATE, Row, Tables, estimate_row, write_csv
 from laion_probe.render.text import NBSP, Form, Shown, number, show
 from laion_probe.render.view import Method, Reference
 from laion_probe.results import Estimate
 
-__all__ = ["nonresponse_report_html", "render_nonresponse", "write_nonresponse_tables"]
+__all__ = [
+    "nonresponse_report_html",
+    "nonresponse_tables",
+    "render_nonresponse",
+    "write_nonresponse_tables",
+]
 
 _LEVELS_SHOWN = 16
 
@@ -164,9 +169,14 @@ def _share(i: int, c: Composed) -> ShownShare:
 
 def write_nonresponse_tables(result: NonresponseResult, folder: Path) -> None:
     """``tables/*.csv``: every number of the result, an estimate a row."""
+    write_csv(nonresponse_tables(result), folder)
+
+
+def nonresponse_tables(result: NonresponseResult) -> Tables:
+    """The tables of `nonresponse`: name to columns and rows."""
     w = result.weighting
     fit = None if w is None else w.fit
-    tables: dict[str, tuple[str, Iterable[Row]]] = {
+    return {
         "claims": (
             "claim text supported estimate",
             [
@@ -178,7 +188,7 @@ def write_nonresponse_tables(result: NonresponseResult, folder: Path) -> None:
         "coverage": ("id what n of share", [c.model_dump() for c in result.coverage]),
         "reasons": ("status reason n share", [x.model_dump() for x in result.reasons]),
         "loss": (
-            "group level n_rows n_lost domains few measure" + ESTIMATE,
+            "group level_name n_rows n_lost domains few measure" + ESTIMATE,
             [row for by in result.loss for level in by.levels for row in _level(by, level)],
         ),
         "tests": (
@@ -214,11 +224,10 @@ def write_nonresponse_tables(result: NonresponseResult, folder: Path) -> None:
             [i.model_dump() for i in result.provenance.inputs],
         ),
     }
-    write_csv(tables, folder)
 
 
 def _level(by: LossBy, x: LossLevel) -> Iterator[Row]:
-    row: Row = {"group": by.group, "level": x.level, "n_rows": x.n, "n_lost": x.n_lost}
+    row: Row = {"group": by.group, "level_name": x.level, "n_rows": x.n, "n_lost": x.n_lost}
     row |= {"domains": x.domains, "few": x.few}
     for measure, e in (("lost", x.lost), ("difference", x.difference), ("ratio", x.ratio)):
         yield row | {"measure": measure} | estimate_row(e)

@@ -6,21 +6,26 @@ a cluster's name, ``level`` the level of an interval, ``read_as`` that of an att
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from laion_probe.outliers_result import BroughtAlong, Explanation, OutlierCluster, OutliersResult
-from laion_probe.render.tables import ESTIMATE, Row, estimate_row, write_csv
+from laion_probe.render.tables import ESTIMATE, Row, Tables, estimate_row, write_csv
 
-__all__ = ["write_outliers_tables"]
+__all__ = ["outliers_tables", "write_outliers_tables"]
 
 _CONTRASTS = ("here", "elsewhere", "risk_difference", "risk_ratio", "odds_ratio")
 
 
 def write_outliers_tables(result: OutliersResult, folder: Path) -> None:
     """Write one file a table into ``folder``; a table without rows keeps its header."""
+    write_csv(outliers_tables(result), folder)
+
+
+def outliers_tables(result: OutliersResult) -> Tables:
+    """The tables of `outliers`: name to columns and rows."""
     clusters = result.clusters
-    tables: dict[str, tuple[str, Iterable[Row]]] = {
+    return {
         "clusters": (
             "cluster n_outputs n_data over_represented picked stability n_seeds n_far measure"
             + ESTIMATE,
@@ -60,7 +65,6 @@ def write_outliers_tables(result: OutliersResult, folder: Path) -> None:
             [i.model_dump() for i in result.provenance.inputs],
         ),
     }
-    write_csv(tables, folder)
 
 
 def _cluster(c: OutlierCluster) -> Iterator[Row]:

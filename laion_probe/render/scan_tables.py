@@ -6,24 +6,25 @@ is the level of a group.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from laion_probe.render.scan_report import scan_removal_words
-from laion_probe.render.tables import ESTIMATE, Row, estimate_row, write_csv
+from laion_probe.render.tables import ESTIMATE, Row, Tables, estimate_row, write_csv
 from laion_probe.scan_result import ScanResult
 
-__all__ = ["write_scan_tables"]
+__all__ = ["scan_tables", "write_scan_tables"]
 
 _STEP = "kind title source confidence simulated observable note n_reached"
 
 
 def write_scan_tables(result: ScanResult, folder: Path) -> None:
     """Write one file a table into ``folder``; a table without rows keeps its header."""
-    write_csv(_tables(result), folder)
+    write_csv(scan_tables(result), folder)
 
 
-def _tables(r: ScanResult) -> dict[str, tuple[str, Iterable[Row]]]:
+def scan_tables(r: ScanResult) -> Tables:
+    """The tables of `scan`: name to columns and rows."""
     return {
         "share": ("name title measure price" + ESTIMATE, _share(r)),
         "looks": ("units rows value low high", (look.model_dump() for look in r.share.looks)),

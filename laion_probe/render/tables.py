@@ -7,7 +7,7 @@ one is an empty cell. ``level`` is the interval's level; ``read_as`` is the leve
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from laion_probe.probe_result import ProbeResult
@@ -15,25 +15,45 @@ from laion_probe.ratings.cells import defuse
 from laion_probe.render.text import clean, removal_words
 from laion_probe.results import Estimate
 
-__all__ = ["ESTIMATE", "Row", "estimate_row", "write_csv", "write_tables"]
+__all__ = [
+    "ESTIMATE",
+    "Cell",
+    "Row",
+    "Tables",
+    "columns",
+    "estimate_row",
+    "probe_tables",
+    "write_csv",
+    "write_tables",
+]
 
 Cell = str | int | float | bool | None
 Row = dict[str, Cell]
+#: Tables by name: the columns (words of a text) and the rows.
+Tables = dict[str, tuple[str, Iterable[Row]]]
 
 
 def write_tables(result: ProbeResult, folder: Path) -> None:
     """Write one file a table into ``folder``; a table without rows keeps its header."""
-    write_csv(_tables(result), folder)
+    write_csv(probe_tables(result), folder)
 
 
-def write_csv(tables: Mapping[str, tuple[str, Iterable[Row]]], folder: Path) -> None:
-    """Write tables: name to the columns (words of a text) and rows. Hostile cells are cleaned."""
+def write_csv(tables: Tables, folder: Path) -> None:
+    """Write one file a table; hostile cells are cleaned."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, (header, rows) in tables.items():
         with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, header.split(), lineterminator="\n")
+            writer = csv.DictWriter(file, columns(header), lineterminator="\n")
             writer.writeheader()
             writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
+
+
+def columns(header: str) -> list[str]:
+    """The names of a table's columns; two of one name would lose what the first holds."""
+    names = header.split()
+    if len(set(names)) < len(names):
+        raise ValueError(f"two columns of one name: {header}")
+    return names
 
 
 def _cell(value: Cell) -> str:
@@ -60,7 +80,8 @@ def estimate_row(e: Estimate) -> Row:
     }
 
 
-def _tables(r: ProbeResult) -> dict[str, tuple[str, Iterable[Row]]]:
+def probe_tables(r: ProbeResult) -> Tables:
+    """The tables of a probe: name to columns and rows."""
     return {
         "claims": ("claim text supported estimate", _claims(r)),
         "stages": ("stage kind title note n_rows n_concept_rows n_pictures", _stages(r)),

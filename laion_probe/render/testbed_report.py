@@ -6,11 +6,11 @@ from pathlib import Path
 
 from laion_probe.render.html import environment, page
 from laion_probe.render.pointers import walk
-from laion_probe.render.tables import ESTIMATE, Row, estimate_row, write_csv
+from laion_probe.render.tables import ESTIMATE, Row, Tables, estimate_row, write_csv
 from laion_probe.render.view import Method
 from laion_probe.testbed_result import TestbedResult
 
-__all__ = ["render_testbed", "testbed_report_html"]
+__all__ = ["render_testbed", "testbed_report_html", "testbed_tables"]
 
 #: What the arms, and what the tool supported, are called on the page.
 _SAID = {
@@ -33,7 +33,7 @@ def render_testbed(result: TestbedResult, out: Path) -> None:
     html = testbed_report_html(result)
     (out / "report.html").write_text(html, encoding="utf-8", newline="\n")
     (out / "result.json").write_text(result.to_json(), encoding="utf-8", newline="\n")
-    _write_tables(result, out / "tables")
+    write_csv(testbed_tables(result), out / "tables")
 
 
 def testbed_report_html(result: TestbedResult) -> str:
@@ -48,8 +48,8 @@ def testbed_report_html(result: TestbedResult) -> str:
     return page(env, "testbed.html.j2", {"r": result, "methods": shown})
 
 
-def _write_tables(r: TestbedResult, folder: Path) -> None:
-    """``tables/*.csv``: arms, effects, runs, and what the tool said."""
+def testbed_tables(r: TestbedResult) -> Tables:
+    """The tables of `testbed`: arms, effects, runs, and what the tool said."""
     arms: list[Row] = []
     for a in r.arms:
         cell: Row = {
@@ -77,20 +77,17 @@ def _write_tables(r: TestbedResult, folder: Path) -> None:
         {"how": c.how, "planted": c.arm, "n_runs": c.n_runs, "n_right": c.n_right, **c.said}
         for c in r.confusion
     ]
-    write_csv(
-        {
-            "arms": ("arm n_runs data_share expected measure" + ESTIMATE, arms),
-            "effects": ("effect measure expected" + ESTIMATE, effects),
-            "runs": (
-                "arm seed n_rows n_cluster n_emptied expected n_drawn n_hits drawn corrected asked"
-                " loss",
-                runs,
-            ),
-            "tool": ("arm seed how supported found right note", tool),
-            "confusion": (
-                "how planted n_runs n_right neither over-represented emptied both",
-                confusion,
-            ),
-        },
-        folder,
-    )
+    return {
+        "arms": ("arm n_runs data_share expected measure" + ESTIMATE, arms),
+        "effects": ("effect measure expected" + ESTIMATE, effects),
+        "runs": (
+            "arm seed n_rows n_cluster n_emptied expected n_drawn n_hits drawn corrected asked"
+            " loss",
+            runs,
+        ),
+        "tool": ("arm seed how supported found right note", tool),
+        "confusion": (
+            "how planted n_runs n_right neither over-represented emptied both",
+            confusion,
+        ),
+    }

@@ -18,9 +18,9 @@ from laion_probe.counts import ALL
 from laion_probe.filtering import FilterPlan, filter_rows
 from laion_probe.language import make_detector
 from laion_probe.recipes import Recipe, load_recipe
-from laion_probe.scan import CountWork, Plan, UnitScan, count_rows
 from laion_probe.shards import list_shards, list_units, read_unit
 from laion_probe.steps import STEPS, Batch, Outcome
+from laion_probe.unit_scan import CountWork, Plan, UnitScan, count_rows
 from tools.bench import bare
 from tools.bench.interleave import Approach, Times, take_turns
 

@@ -1,0 +1,236 @@
+"""Why margins cannot be reached: a level that nobody has, margins that contradict, or the bound.
+
+Answered by linear programmes over the cells (HiGHS through scipy; Huangfu and Hall 2018). Margins
+that contradict are narrowed to an irreducible set by a deletion filter (Chinneck and Dravnieks
+1991): without any one of them, the others could be reached.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linprog
+from scipy.sparse import csr_array, vstack
+
+from laion_probe.estimators.raking import Problem, Raked, rake
+
+__all__ = ["Conflict", "Wanted", "solve"]
+
+Floats = NDArray[np.float64]
+
+#: What the targets may be missed by for them to count as reached by a linear programme.
+_SLACK = 1e-7
+_TOLERANCE = 1e-6
+#: Sweeps where they bring little each: margins that hardly can be reached.
+_PATIENT = 30_000
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One level's target: what was asked, and the share that it has."""
+
+    margin: str
+    level: str
+    target: float
+    share: float
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """Why targets cannot be reached together.
+
+    ``nobody``: no row has the level. ``bound``: they can, with a largest weight of ``least`` or
+    more. ``contradiction``: ``wanted`` cannot hold together, and without any one of them the others
+    could; with the others, the share of the last is from ``low`` to ``high``.
+    """
+
+    kind: Literal["nobody", "bound", "contradiction"]
+    wanted: tuple[Wanted, ...]
+    least: float = math.inf
+    low: float = 0.0
+    high: float = 1.0
+
+
+def solve(problem: Problem) -> Raked | Conflict:
+    """`rake`, or why it cannot be done.
+
+    Where the margins leave some cells no weight at all, these get none; weights are then found for
+    the others, which plain fitting only comes near to. Reached means within 1e-6 of a share.
+
+    >>> from laion_probe.estimators.raking import Margin
+    >>> tone = Margin("tone", ("light", "dark"), np.array([0.5, 0.5]))
+    >>> found = solve(Problem((tone,), np.array([[0]]), np.array([9.0])))
+    >>> found.kind, found.wanted[0].level
+    ('nobody', 'dark')
+    """
+    if nobody := _levels(problem, 1e-300, 0.0):
+        return Conflict("nobody", nobody)
+    found = rake(problem)
+    if found.reached:
+        return found
+    if conflict := _conflict(problem):
+        return conflict
+    some = _support(problem)
+    rest = replace(problem, level=problem.level[:, some], n=problem.n[some])
+    return _spread(problem, some, rake(rest, _TOLERANCE / 10, _PATIENT, 1.0))
+
+
+def _spread(problem: Problem, some: NDArray[np.bool_], part: Raked) -> Raked:
+    """Weights of some of the cells as those of all, 1 on average."""
+    weight = np.zeros(len(problem.n))
+    weight[some] = part.weight * float(problem.n.sum() / problem.n[some].sum())
+    return replace(part, weight=weight, reached=part.error <= _TOLERANCE)
+
+
+def _levels(problem: Problem, least: float, most: float) -> tuple[Wanted, ...]:
+    """Levels with a target of ``least`` or more whose share is at most ``most``."""
+    mass = problem.n / problem.n.sum()
+    found = []
+    for margin, level in zip(problem.margins, problem.level, strict=True):
+        share = np.bincount(level, mass, minlength=len(margin.levels))
+        for name, target, there in zip(margin.levels, margin.target, share, strict=True):
+            if target >= least and there <= most:
+                found.append(Wanted(margin.name, name, float(target), float(there)))
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The constraints as a matrix (K, C) over shares of cells, with what each must sum to."""
+
+    wanted: tuple[Wanted, ...]
+    matrix: csr_array
+    target: Floats
+    mass: Floats
+
+    @classmethod
+    def of(cls, problem: Problem) -> _Rows:
+        mass = problem.n / problem.n.sum()
+        there = np.arange(len(mass))
+        matrix = vstack(
+            [
+                csr_array((np.ones(len(mass)), (level, there)), (len(m.levels), len(mass)))
+                for m, level in zip(problem.margins, problem.level, strict=True)
+            ],
+            format="csr",
+        )
+        return cls(
+            _levels(problem, 0.0, 1.0),
+            matrix,
+            np.concatenate([m.target for m in problem.margins]),
+            mass,
+        )
+
+    def optimum(self, some: Sequence[int], cost: Floats, most: float) -> float | None:
+        """The least cost @ x with the chosen constraints, sum(x) = 1; None where there is no x."""
+        limit = np.where(np.isinf(most), 1.0, np.minimum(1.0, most * self.mass))
+        a = vstack([self.matrix[list(some)], np.ones((1, len(self.mass)))], format="csr")
+        b = np.append(self.target[list(some)], 1.0)
+        found = linprog(cost, A_eq=a, b_eq=b, bounds=np.column_stack([np.zeros_like(limit), limit]))
+        return float(found.fun) if found.status == 0 else None
+
+    def holds(self, some: Sequence[int], most: float) -> bool:
+        """Whether these constraints can hold together."""
+        return self.optimum(some, np.zeros(len(self.mass)), most) is not None
+
+
+def _conflict(problem: Problem) -> Conflict | None:
+    rows = _Rows.of(problem)
+    every = range(len(rows.wanted))
+    if rows.holds(every, problem.most):
+        return None
+    if rows.holds(every, math.inf):
+        return Conflict("bound", rows.wanted, least=_least_bound(rows))
+    kept = _irreducible(rows, problem)
+    *others, last = kept
+    pointing = np.asarray(rows.matrix[[last]].toarray()[0], float)
+    low = rows.optimum(others, pointing, math.inf)
+    high = rows.optimum(others, -pointing, math.inf)
+    return Conflict(
+        "contradiction",
+        tuple(rows.wanted[i] for i in kept),
+        low=max(0.0, low or 0.0),
+        high=min(1.0, -(high or -1.0)),
+    )
+
+
+def _irreducible(rows: _Rows, problem: Problem) -> list[int]:
+    """Constraints that contradict, none of them needlessly; whole margins are left out first."""
+    starts = np.cumsum([0, *(len(m.levels) for m in problem.margins)])
+    blocks = [list(range(a, b)) for a, b in itertools.pairwise(starts.tolist())]
+    for block in list(blocks):
+        rest = [i for other in blocks if other is not block for i in other]
+        if rest and not rows.holds(rest, math.inf):
+            blocks.remove(block)
+    kept = [i for block in blocks for i in block]
+    # what was asked to change is told of last, so that it stays; the smallest changes go first
+    change = {i: round(abs(rows.wanted[i].target - rows.wanted[i].share), 9) for i in kept}
+    for i in sorted(kept, key=lambda i: (change[i], -i)):
+        rest = [k for k in kept if k != i]
+        if not rows.holds(rest, math.inf):
+            kept = rest
+    return kept
+
+
+def _least_bound(rows: _Rows) -> float:
+    """The smallest largest weight with which the margins can be reached: a programme of its own."""
+    n = len(rows.mass)
+    # x_c <= M mass_c, where M is the last variable
+    upper = csr_array(
+        (
+            np.concatenate([np.ones(n), -rows.mass]),
+            (np.tile(np.arange(n), 2), np.concatenate([np.arange(n), np.full(n, n)])),
+        ),
+        (n, n + 1),
+    )
+    equal = csr_array(
+        (rows.matrix.data, rows.matrix.indices, rows.matrix.indptr),
+        (rows.matrix.shape[0], n + 1),
+    )
+    found = linprog(
+        np.append(np.zeros(n), 1.0), A_ub=upper, b_ub=np.zeros(n), A_eq=equal, b_eq=rows.target
+    )
+    return float(found.fun) if found.status == 0 else math.inf
+
+
+def _support(problem: Problem) -> NDArray[np.bool_]:
+    """Cells that can have any weight at all: sum(min(x, a little)) is made as large as it can be.
+
+    A point inside the set of all solutions has a little in each such cell, and none in the others.
+    """
+    rows = _Rows.of(problem)
+    n, little = len(rows.mass), 1e-3 / len(rows.mass)
+    scale = 1 / little  # in units of a little, so that the solver's own slack is small beside it
+    limit = np.where(np.isinf(problem.most), 1.0, np.minimum(1.0, problem.most * rows.mass))
+    ahead = csr_array(
+        (
+            np.concatenate([np.ones(n), -np.ones(n)]),
+            (np.tile(np.arange(n), 2), np.concatenate([np.arange(n, 2 * n), np.arange(n)])),
+        ),
+        (n, 2 * n),
+    )
+    equal = csr_array(
+        (rows.matrix.data, rows.matrix.indices, rows.matrix.indptr), (rows.matrix.shape[0], 2 * n)
+    )
+    found = linprog(
+        np.concatenate([np.zeros(n), -np.ones(n)]),
+        A_ub=ahead,
+        b_ub=np.zeros(n),
+        A_eq=equal,
+        b_eq=rows.target * scale,
+        bounds=np.vstack(
+            [
+                np.column_stack([np.zeros(n), limit * scale]),
+                np.column_stack([np.zeros(n), np.ones(n)]),
+            ]
+        ),
+    )
+    if found.status != 0:
+        return np.ones(n, bool)
+    return np.asarray(found.x[n:] > _SLACK)

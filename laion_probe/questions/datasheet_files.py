@@ -1,0 +1,256 @@
+"""The files of a datasheet's folder: the JSON, its evidence, and a person's answers.
+
+A person's ``answers.toml`` is written once, as a form, and never written over: what is added later
+are questions that it does not ask yet, at its end.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from laion_probe.datasheet_result import About, DatasheetResult
+from laion_probe.errors import ConfigError, UnknownName
+from laion_probe.store import atomic_file
+
+__all__ = [
+    "ANSWERS",
+    "DATASHEET",
+    "EVIDENCE",
+    "Answers",
+    "Asked",
+    "AskedSection",
+    "asked_sections",
+    "is_datasheet",
+    "keep_answers",
+    "read_answers",
+    "read_datasheet",
+    "write_file",
+]
+
+DATASHEET, ANSWERS, EVIDENCE = "datasheet.json", "answers.toml", "evidence"
+
+_TABLES = ("about", "answers")
+_HEAD = """\
+# What people say of this data set, for its datasheet. This file is yours: making the datasheet
+# again reads it and never writes over it (questions that it does not ask yet are added at its end).
+# Empty answers count as unanswered. Long ones go between three quotes.
+"""
+_ABOUT = {
+    "name": "short name, letters and digits: it becomes the name of files",
+    "title": "the name as people write it",
+    "description": "a sentence or two",
+    "license": "SPDX or Hugging Face id, such as cc-by-4.0",
+    "url": "where it is found",
+    "version": "such as 1.0.0",
+    "date_published": "such as 2026-11-22",
+    "creators": 'names of people or institutions: ["A. Person", "An Institute"]',
+    "languages": 'ISO 639-1 codes: ["en", "fr"]',
+    "citation": "how it is cited",
+}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question; ``id`` begins with its section's."""
+
+    id: str
+    question: str
+    hint: str
+
+
+@dataclass(frozen=True)
+class AskedSection:
+    """A section of the paper with its questions, in the paper's order."""
+
+    id: str
+    title: str
+    in_paper: str
+    questions: tuple[Asked, ...]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a person said: of the set as a whole, and by question."""
+
+    about: About = field(default_factory=About)
+    said: Mapping[str, str] = field(default_factory=dict)
+
+
+def asked_sections() -> tuple[AskedSection, ...]:
+    """All questions, by section.
+
+    >>> [len(s.questions) for s in asked_sections()]
+    [4, 16, 12, 4, 6, 7, 8]
+    """
+    file = resources.files("laion_probe") / "datasheet_questions.toml"
+    table = tomllib.loads(file.read_text(encoding="utf-8"))
+    return tuple(
+        AskedSection(
+            s["id"],
+            s["title"],
+            s["in_paper"],
+            tuple(
+                Asked(f"{s['id']}-{q['id']}", q["question"], q.get("hint", ""))
+                for q in s["question"]
+            ),
+        )
+        for s in table["section"]
+    )
+
+
+def is_datasheet(folder: Path) -> bool:
+    """Whether a folder is one of a datasheet."""
+    return (folder / DATASHEET).is_file()
+
+
+def read_datasheet(folder: Path) -> DatasheetResult:
+    """The datasheet of a folder. Raises `ConfigError` where there is none that can be read.
+
+    >>> read_datasheet(Path("datasheet")).n_rows  # doctest: +SKIP
+    21600
+    """
+    file = folder / DATASHEET
+    try:
+        return DatasheetResult.from_json(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{folder} holds no datasheet ({DATASHEET} is not there): make one with "
+            "`laion-probe datasheet`"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} cannot be read: {error}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        at = "/".join(map(str, first["loc"]))
+        raise ConfigError(
+            f"{file} is no datasheet of this version of laion-probe ({at}: {first['msg'].lower()});"
+            " make it again with `laion-probe datasheet`"
+        ) from None
+
+
+def read_answers(file: Path) -> Answers:
+    """What a person wrote into ``file``; the file is only read.
+
+    Raises `ConfigError` where it is no TOML or a value is of the wrong kind, `UnknownName` where a
+    key is none.
+    """
+    table = _loaded(_text_of(file), str(file))
+    for name in table:
+        if name not in _TABLES:
+            raise UnknownName(f"table of {file}", name, _TABLES)
+    return Answers(_about(table.get("about", {}), file), _said(table.get("answers", {}), file))
+
+
+def _text_of(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise ConfigError(f"answers {file}: {reason}; give a TOML file") from None
+
+
+def _loaded(text: str, where: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(
+            f"{where} is not valid TOML: {error}; mend it and run again, nothing was changed (long "
+            'answers go between """ and """)'
+        ) from None
+
+
+def _about(given: Any, file: Path) -> About:
+    if not isinstance(given, dict):
+        raise ConfigError(f"{file}: [about] is not a table")
+    for name in given:
+        if name not in About.model_fields:
+            raise UnknownName(f"key in [about] of {file}", name, About.model_fields)
+    try:
+        return About.model_validate({k: str(v) if _is_date(k, v) else v for k, v in given.items()})
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise ConfigError(f"{file}: about.{key}: {first['msg'].lower()}") from None
+
+
+def _is_date(key: str, value: object) -> bool:
+    """A date may stand without quotes, as TOML has it."""
+    return key == "date_published" and not isinstance(value, str | bool | int | list | dict)
+
+
+def _said(given: Any, file: Path) -> dict[str, str]:
+    if not isinstance(given, dict):
+        raise ConfigError(f"{file}: [answers] is not a table")
+    known = [q.id for s in asked_sections() for q in s.questions]
+    for name, value in given.items():
+        if name not in known:
+            raise UnknownName(f"question in [answers] of {file}", name, known)
+        if not isinstance(value, str):
+            raise ConfigError(f"{file}: the answer to {name} is not text: put it between quotes")
+    return {name: value.strip() for name, value in given.items()}
+
+
+def keep_answers(file: Path) -> None:
+    """Write the form where there is no file; else add the questions that it does not ask.
+
+    What is there stays byte for byte. Where a person has moved the tables about so that nothing
+    can be added safely, nothing is.
+    """
+    if not file.exists():
+        write_file(file, _form())
+        return
+    text = _text_of(file)
+    before = _loaded(text, str(file))
+    asked = before.get("answers", {})
+    new = [(s, q) for s in asked_sections() for q in s.questions if q.id not in asked]
+    if not new:
+        return
+    lines = "\n".join(_asking(q) for _, q in new)
+    head = "" if "answers" in before else "\n[answers]\n"
+    after = {**before, "answers": {**asked, **{q.id: "" for _, q in new}}}
+    longer = text + ("" if text.endswith("\n") else "\n") + head + lines
+    try:
+        if tomllib.loads(longer) == after:
+            write_file(file, longer)
+    except tomllib.TOMLDecodeError:
+        return
+
+
+def _form() -> str:
+    """The empty form."""
+    about = [
+        f"# {hint}\n{name} = {'[]' if name in ('creators', 'languages') else _EMPTY}"
+        for name, hint in _ABOUT.items()
+    ]
+    parts = [_HEAD, "[about]", *about, "", "[answers]"]
+    for section in asked_sections():
+        parts += ["", f"# {section.title}", ""]
+        parts += [_asking(q) for q in section.questions]
+    return "\n".join(parts)
+
+
+_EMPTY = '""'
+
+
+def _asking(asked: Asked) -> str:
+    hint = f"# ({asked.hint})\n" if asked.hint else ""
+    return f"# {asked.question}\n{hint}{asked.id} = {_EMPTY}\n"
+
+
+def write_file(file: Path, text: str) -> None:
+    """Write a file so that it appears whole or not at all. Raises `ConfigError`."""
+    try:
+        with atomic_file(file) as scratch:
+            scratch.write_text(text, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write {file}: {error.strerror or error}; give an --out in a folder that you "
+            "may write to"
+        ) from error

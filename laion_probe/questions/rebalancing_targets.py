@@ -1,0 +1,255 @@
+"""What the user asks for, as shares of all levels; and, in words, why it cannot be had."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from laion_probe.errors import ConfigError, UnknownName
+from laion_probe.estimators.raking import Margin
+from laion_probe.estimators.raking_feasibility import Conflict, Wanted
+from laion_probe.questions.rebalancing_inputs import Variable
+
+__all__ = ["Targets", "margin_of", "read_targets", "refuse"]
+
+Floats = NDArray[np.float64]
+
+_FORMS = (
+    "NAME:LEVEL=SHARE, NAME:LEVEL,LEVEL=parity, NAME:parity, NAME:before or NAME=FILE.csv, such as "
+    "gender_presentation:parity"
+)
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What is asked of one variable: shares of levels among those known, and sets to make equal.
+
+    ``before`` asks for the shares before the filters. ``asked`` are the items as they were given.
+    """
+
+    variable: str
+    shares: Mapping[str, float]
+    equal: tuple[tuple[str, ...], ...]
+    before: bool
+    asked: tuple[str, ...]
+
+
+def read_targets(items: Sequence[str]) -> tuple[Targets, ...]:
+    """The targets by variable, in the order in which they are named first.
+
+    >>> read_targets(["skin_tone:darker=40%"])[0].shares
+    {'darker': 0.4}
+    """
+    found: dict[str, Targets] = {}
+    for item in items:
+        name, shares, equal, before = _read(item)
+        old = found.get(name, Targets(name, {}, (), False, ()))
+        if twice := [x for x in shares if x in old.shares]:
+            raise ConfigError(f"--target {item}: {twice[0]} of {name} has a target already")
+        if old.asked and (before or old.before):
+            raise ConfigError(f"--target {item}: {name} has a target already; 'before' sets all")
+        found[name] = Targets(
+            name,
+            {**old.shares, **shares},
+            (*old.equal, *((equal,) if equal is not None else ())),
+            before,
+            (*old.asked, item),
+        )
+    return tuple(found.values())
+
+
+def _read(item: str) -> tuple[str, dict[str, float], tuple[str, ...] | None, bool]:
+    """Variable, shares, levels to make equal (empty: the attribute's two), before."""
+    if item.endswith(".csv") and "=" in item:
+        name, _, path = item.partition("=")
+        return name, _table(path), None, False
+    name, _, asked = item.rpartition(":")
+    levels, equals, share = asked.rpartition("=")
+    if name and asked == "parity":
+        return name, {}, (), False
+    if name and asked == "before":
+        return name, {}, None, True
+    if name and equals and share == "parity" and "," in levels:
+        return name, {}, tuple(x.strip() for x in levels.split(",")), False
+    number = _share(share) if name and equals and levels else None
+    if number is None:
+        raise ConfigError(f"--target {item} is none of the forms {_FORMS}")
+    return name, {levels.strip(): number}, None, False
+
+
+def _share(text: str) -> float | None:
+    """A share from 0 to 1, or percent; None where it is neither."""
+    text = text.strip()
+    try:
+        value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        return None
+    return value if 0 <= value <= 1 else None
+
+
+def _table(path: str) -> dict[str, float]:
+    try:
+        with Path(path).open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ConfigError(f"target {path} cannot be read ({error}): give a CSV file") from None
+    if not rows or not {"level", "share"} <= set(rows[0]):
+        raise ConfigError(f"target {path}: give a CSV with the columns level and share")
+    found: dict[str, float] = {}
+    for number, row in enumerate(rows, 1):
+        level, share = (row["level"] or "").strip(), _share(row["share"] or "")
+        if not level or level in found or share is None:
+            raise ConfigError(
+                f"target {path}, row {number}: each level once, with a share from 0 to 1 (or "
+                f"percent); it says {row['level']!r}, {row['share']!r}"
+            )
+        found[level] = share
+    return found
+
+
+def margin_of(
+    asked: Targets, v: Variable, inside: NDArray[np.bool_], unknown: str, skip_empty: bool
+) -> tuple[Margin, tuple[str, ...]]:
+    """The share that each level is to have among the rows ``inside``, and levels that are skipped.
+
+    Levels that are not named keep their shares among each other; those of unknown rows stay as they
+    are (``keep``) or become 0 (``drop``).
+    """
+    n = np.bincount(v.code[inside], minlength=len(v.levels)).astype(float)
+    share = n / n.sum()
+    target = _before(v, asked) if asked.before else _named(asked, v, share)
+    for level in v.unknown:
+        at = v.levels.index(level)
+        if unknown == "drop":
+            target[at] = 0.0
+        elif not asked.before:
+            target *= (1 - share[at]) / max(1e-300, target.sum() - target[at])
+            target[at] = share[at]
+    skipped: tuple[str, ...] = ()
+    if skip_empty:
+        skipped = tuple(
+            x for x, t, s in zip(v.levels, target, share, strict=True) if t > 0 and s == 0
+        )
+        target[share == 0] = 0.0
+    if target.sum() <= 0:
+        raise ConfigError(
+            f"--target {', '.join(asked.asked)}: no row has any level that is to have a share; "
+            f"{v.name} has {_there(v, share)}"
+        )
+    return Margin(v.name, v.levels, target / target.sum()), skipped
+
+
+def _named(asked: Targets, v: Variable, share: Floats) -> Floats:
+    """Shares of the known levels, which sum to 1."""
+    known = np.array([level not in v.unknown for level in v.levels])
+    if not (share[known] > 0).any():
+        raise ConfigError(f"--target {asked.asked[0]}: every row is unknown by {v.name}")
+    now = np.where(known, share, 0) / share[known].sum()
+    target, free = now.copy(), known.copy()
+    for level, value in asked.shares.items():
+        at = _place(v, level)
+        if not known[at]:
+            raise ConfigError(
+                f"--target {v.name}:{level}: what becomes of unknown rows is --unknown keep or drop"
+            )
+        target[at], free[at] = value, False
+    named = float(target[known & ~free].sum())
+    if named > 1 + 1e-6:
+        raise ConfigError(
+            f"--target {', '.join(asked.asked)}: the shares sum to {_percent(named)}, more than "
+            "all; give shares of one whole"
+        )
+    left = max(0.0, 1 - named)
+    if asked.shares:
+        others = float(now[free].sum())
+        if others <= 0 and left > 1e-3:
+            raise ConfigError(
+                f"--target {', '.join(asked.asked)}: the shares sum to {_percent(named)}, and no "
+                f"row of another known level of {v.name} could have the rest: make them sum to 100 "
+                "%"
+            )
+        target[free] = now[free] * (left / others if others > 0 else 0.0)
+    for equal in asked.equal:
+        names = equal or v.pair
+        if not names:
+            raise ConfigError(
+                f"--target {v.name}:parity: say of which levels, such as "
+                f"{v.name}:{','.join(v.levels[:2])}=parity; it has {_there(v, share)}"
+            )
+        at_ = [_place(v, name) for name in names]
+        if twice := [v.levels[i] for i in at_ if not free[i]]:
+            raise ConfigError(
+                f"--target {', '.join(asked.asked)}: {twice[0]} of {v.name} has a share already, "
+                "or is unknown: it cannot be made equal to another as well"
+            )
+        target[at_] = target[at_].sum() / len(at_)
+        free[at_] = False
+    return np.asarray(target)
+
+
+def _before(v: Variable, asked: Targets) -> Floats:
+    if v.before is None:
+        raise ConfigError(
+            f"--target {asked.asked[0]}: nothing says what {v.name} was before the filters: give a "
+            "probe run with a recipe, or --before with a run of `filters` or `scan` that counted "
+            f"it (--by {v.name})"
+        )
+    if lost := [x for x in v.before if x not in v.levels]:
+        raise ConfigError(f"--target {asked.asked[0]}: the level {lost[0]} is not one of {v.name}")
+    target = np.array([v.before.get(level, 0.0) for level in v.levels])
+    return np.asarray(target / target.sum())
+
+
+def _place(v: Variable, level: str) -> int:
+    if level not in v.levels:
+        raise UnknownName(f"level of {v.name}", level, v.levels)
+    return v.levels.index(level)
+
+
+def _there(v: Variable, share: Floats) -> str:
+    return ", ".join(f"{x} ({_percent(s)})" for x, s in zip(v.levels, share, strict=True))
+
+
+def refuse(conflict: Conflict, bound: float | None, targets: Sequence[Targets]) -> ConfigError:
+    """The error that says which levels of which variable cannot be had, and what to do."""
+    involved = {w.margin for w in conflict.wanted}
+    items = [item for t in targets if t.variable in involved for item in t.asked]
+    asked = f"(asked for: {', '.join(items)}; shares here are of all rows, unknown ones included)"
+    if conflict.kind == "nobody":
+        named = " and ".join(f"{_said(w)}" for w in conflict.wanted)
+        return ConfigError(
+            f"the target {named} cannot be reached {asked}: no row has that level, and weights "
+            "cannot bring anybody. Add rows that have it, leave it out of the targets, or let "
+            "--skip-empty give its share to the other levels"
+        )
+    if conflict.kind == "bound":
+        return ConfigError(
+            f"the targets cannot be reached with --max-weight {bound:g}: some weight must be "
+            f"{conflict.least:.3g} or more. Allow that, or ask for less"
+        )
+    *others, last = conflict.wanted
+    among = (
+        f"{last.margin}:{last.level} can only have from {_percent(conflict.low)} to "
+        f"{_percent(conflict.high)}"
+    )
+    with_ = f"With {' and '.join(f'{w.margin}:{w.level}' for w in others)} as asked, {among}"
+    return ConfigError(
+        f"the targets contradict one another: {' and '.join(map(_said, conflict.wanted))} cannot "
+        f"hold together in these rows, whatever the weights {asked}. "
+        f"{with_ if others else among}: ask for "
+        "a share in that range, leave one of these targets out, or add rows of levels that nobody "
+        "has together"
+    )
+
+
+def _said(w: Wanted) -> str:
+    return f"{w.margin}:{w.level} = {_percent(w.target)} (now {_percent(w.share)})"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"

@@ -1,0 +1,181 @@
+"""One claim under all specifications: what each says, counted, and by choice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+from numpy.typing import NDArray
+
+from laion_probe.estimate import Sample, share
+from laion_probe.probe_result import ProbeResult
+from laion_probe.questions.robustness_choices import NONE, Listed
+from laion_probe.questions.robustness_reruns import Said
+from laion_probe.questions.robustness_words import hinge
+from laion_probe.results import Claim, Estimate, Shift
+from laion_probe.robustness_result import ByChoice, Choice, ClaimCurve, Outcome, Verdict
+
+__all__ = ["Reruns", "curve", "reproduced"]
+
+
+@dataclass(frozen=True)
+class Reruns:
+    """What the specifications ``listed`` say of the claims of ``run``, by id; '' is of all claims.
+
+    ``level`` is that of the interval of a share of specifications, where they were drawn.
+    """
+
+    run: ProbeResult
+    listed: Listed
+    choices: Sequence[Choice]
+    said: Sequence[Mapping[str, Said]]
+    level: float
+
+
+def reproduced(run: ProbeResult, said: Mapping[str, Said]) -> bool:
+    """Whether the run's own choices give the run's own numbers."""
+    for claim in run.finding.claims:
+        again = said.get(claim.id)
+        if again is None or again.claim is None or again.claim.supported != claim.supported:
+            return False
+        was = _of_run(claim, run)[1]
+        if again.by != claim.estimate.split("/")[3] or not _same(was, again.estimate):
+            return False
+    return True
+
+
+def _of_run(claim: Claim, run: ProbeResult) -> tuple[Shift, Estimate | None]:
+    """The change that a claim of the run is of, and the estimate of it that is quoted."""
+    index, by = claim.estimate.split("/")[2:]
+    shift = run.shifts[int(index)]
+    return shift, shift.corrected if by == "corrected" else shift.difference
+
+
+def _verdict(claim: Claim, quoted: Estimate | None) -> Verdict:
+    if not claim.supported or quoted is None or quoted.value is None:
+        return "cannot tell"
+    return "higher" if quoted.value > 0 else "lower" if quoted.value < 0 else "no change"
+
+
+def _same(a: Estimate | None, b: Estimate | None) -> bool:
+    """The same numbers, or both undefined."""
+    if a is None or b is None or a.value is None or b.value is None:
+        return (a is None or a.value is None) == (b is None or b.value is None)
+    numbers = [(x.value, x.low, x.high) for x in (a, b)]
+    return all(
+        x == y or (x is not None and y is not None and abs(x - y) < 1e-9)
+        for x, y in zip(*numbers, strict=True)
+    )
+
+
+def curve(reruns: Reruns, claim: Claim, title: str) -> ClaimCurve:
+    """A claim of the run under every specification, counted as the run's own verdict goes."""
+    listed = reruns.listed
+    said = [s.get(claim.id) or s[""] for s in reruns.said]
+    by_raters = said[0].by == "corrected"
+    outcomes = [
+        _outcome(i, s, by_raters and listed.specifications[i]["raters"] != NONE)
+        for i, s in enumerate(said)
+    ]
+    shift, quoted = _of_run(claim, reruns.run)
+    own = _verdict(claim, quoted)
+    counted = [o for o, is_listed in zip(outcomes, listed.listed, strict=True) if is_listed]
+    tally = _tally(counted, own)
+    by_choice = tuple(
+        _by_choice(
+            c, own, [o for o in counted if _choice(listed, o.specification, c.axis) == c.name]
+        )
+        for c in reruns.choices
+    )
+    same = np.array([o.verdict == own for o in counted])
+    return ClaimCurve(
+        id=claim.id,
+        title=title,
+        attribute=shift.attribute,
+        contrast_level=shift.contrast_level,
+        text=claim.text,
+        verdict=own,
+        n=len(counted),
+        n_same=tally["same"],
+        n_opposite=tally["opposite"],
+        n_cannot_tell=tally["cannot tell"],
+        n_failed=tally["failed"],
+        same=_share_of(same, listed, reruns.level),
+        by_choice=by_choice,
+        hinges=hinge(by_choice),
+        outcomes=tuple(sorted(outcomes, key=_place)),
+    )
+
+
+def _choice(listed: Listed, specification: int, axis: str) -> str:
+    return listed.specifications[specification][axis]
+
+
+def _place(o: Outcome) -> tuple[bool, float, int]:
+    """Sorted by the change; what could not be computed comes last."""
+    value = o.estimate.value if o.estimate is not None else None
+    return value is None, value or 0.0, o.specification
+
+
+def _outcome(i: int, said: Said, needs_ratings: bool) -> Outcome:
+    if said.claim is None or said.estimate is None or said.estimate.value is None:
+        return Outcome(specification=i, verdict="failed", by="", estimate=None, reason=said.reason)
+    if needs_ratings and said.by != "corrected":
+        reason = f"not corrected by raters: {said.reason or 'too few ratings'}"
+        return Outcome(specification=i, verdict="failed", by="", estimate=None, reason=reason)
+    verdict = _verdict(said.claim, said.estimate)
+    return Outcome(
+        specification=i, verdict=verdict, by=said.by, estimate=said.estimate, range=said.range
+    )
+
+
+_OPPOSITE: dict[Verdict, Verdict] = {"higher": "lower", "lower": "higher"}
+
+
+def _tally(outcomes: Sequence[Outcome], own: Verdict) -> dict[str, int]:
+    """Same and opposite are as the run says; of a withheld claim, neither way is the opposite."""
+    verdicts = [o.verdict for o in outcomes]
+    return {
+        "same": verdicts.count(own),
+        "opposite": verdicts.count(_OPPOSITE[own]) if own in _OPPOSITE else 0,
+        "cannot tell": verdicts.count("cannot tell"),
+        "failed": verdicts.count("failed"),
+    }
+
+
+def _by_choice(choice: Choice, own: Verdict, outcomes: Sequence[Outcome]) -> ByChoice:
+    tally = _tally(outcomes, own)
+    changes = [o.estimate.value for o in outcomes if o.estimate and o.estimate.value is not None]
+    return ByChoice(
+        axis=choice.axis,
+        choice=choice.name,
+        n=len(outcomes),
+        n_same=tally["same"],
+        n_opposite=tally["opposite"],
+        n_cannot_tell=tally["cannot tell"],
+        n_failed=tally["failed"],
+        median=median(changes) if changes else None,
+    )
+
+
+def _share_of(same: NDArray[np.bool_], listed: Listed, level: float) -> Estimate:
+    n = len(same)
+    if listed.sampled:
+        design = Sample(
+            np.arange(n),
+            n / listed.n_possible,
+            level,
+            "specifications were drawn by seed from all that are possible",
+        )
+        return share(same, np.ones(n, dtype=bool), design)
+    return Estimate(
+        value=float(same.mean()),
+        low=None,
+        high=None,
+        level=level,
+        n=n,
+        units=n,
+        method="all specifications, counted: a share of choices has no interval",
+    )

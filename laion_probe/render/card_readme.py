@@ -1,0 +1,85 @@
+"""``README.md``: the datasheet as a dataset card of the Hugging Face Hub.
+
+The front matter is written by huggingface_hub itself; what it may hold is described at
+https://huggingface.co/docs/hub/datasets-cards. The body is the datasheet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from laion_probe.questions.card import Card
+from laion_probe.render import text
+from laion_probe.render.card_markdown import fenced, md, table
+from laion_probe.render.card_tables import FOLDER
+from laion_probe.render.datasheet_markdown import datasheet_markdown
+
+__all__ = ["dataset_card"]
+
+
+def dataset_card(card: Card) -> str:
+    """The card as Markdown; the same datasheet gives the same text."""
+    sheet = card.datasheet
+    parts = [
+        f"# Dataset card for {md(card.title)}" if card.title else "# Dataset card",
+        f"> {md(sheet.data_note)}" if sheet.data_note else "",
+        _missing(card),
+        table(("", ""), _facts(card)),
+        _tables(card),
+        *(("## Citation", fenced(sheet.about.citation)) if sheet.about.citation.strip() else ()),
+        datasheet_markdown(sheet).rstrip("\n"),
+    ]
+    return f"{_front_matter(card)}\n" + "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _front_matter(card: Card) -> str:
+    from huggingface_hub import DatasetCardData  # not at the top: it takes half a second
+
+    named = card.licence
+    own: dict[str, Any] = {"license_name": named.name} if named and named.name else {}
+    if named and named.link:
+        own["license_link"] = named.link
+    data = DatasetCardData(
+        pretty_name=text.clean(card.title) or None,
+        license=named.hub if named else None,
+        language=list(card.languages) or None,
+        size_categories=[card.size] if card.size else None,
+        task_categories=list(card.tasks) or None,
+        tags=["image-text", "datasheet"],
+        **own,
+    )
+    return f"---\n{data.to_yaml()}\n---\n"
+
+
+def _missing(card: Card) -> str:
+    if not card.missing:
+        return ""
+    words = text.join([f"**{words}**" for words in card.missing])
+    said = f"Nobody has stated {words} of this data set"
+    if card.licence is None:
+        said += "; without a licence, nothing here says that it may be used"
+    return f"> {said}."
+
+
+def _facts(card: Card) -> Iterator[tuple[str, str]]:
+    about, sheet = card.datasheet.about, card.datasheet
+    nobody = "not stated"
+    yield "Rows", "not known" if sheet.n_rows is None else text.count(sheet.n_rows)
+    yield "Licence", md(card.licence.given) if card.licence else nobody
+    yield "Made by", md(", ".join(maker.name for maker in card.creators)) or nobody
+    yield "Languages, as stated", ", ".join(card.languages) or nobody
+    yield "Version", md(about.version) or nobody
+    yield "Published", card.published or md(about.date_published) or nobody
+    yield "Homepage", f"<{card.url}>" if card.url else md(about.url) or nobody
+
+
+def _tables(card: Card) -> str:
+    """Where all numbers are."""
+    n = len(card.datasheet.compositions)
+    shares = f"All {text.count(n)} shares of its composition" if n else "The runs behind it"
+    name = "composition" if n else "evidence"
+    return (
+        f"{shares} are in [{FOLDER}/{name}.csv]({FOLDER}/{name}.csv) and, as records, in "
+        "[croissant.json](croissant.json); one page of it is [summary.pdf](summary.pdf)."
+    )

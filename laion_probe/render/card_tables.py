@@ -1,0 +1,143 @@
+"""``tables/``: what a card's numbers are read from, as CSV for people and as parquet.
+
+Croissant's records are read from the parquet: pandas, which mlcroissant reads CSV with, changes the
+last digit of some floats and takes a level that is called None or NA for a missing one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import polars as pl
+
+from laion_probe.datasheet_result import DatasheetResult
+from laion_probe.questions.neighbours_files import write_parquet
+from laion_probe.render.tables import Row, write_csv
+
+__all__ = ["FOLDER", "CardTable", "Column", "card_tables", "write_card_tables"]
+
+FOLDER = "tables"
+
+Kind = Literal["Text", "Integer", "Float", "Boolean"]
+_POLARS = {"Text": pl.String, "Integer": pl.Int64, "Float": pl.Float64, "Boolean": pl.Boolean}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column, its type by schema.org's name, and what it holds."""
+
+    name: str
+    kind: Kind
+    about: str
+
+
+@dataclass(frozen=True)
+class CardTable:
+    """A table by name; a cell is None where the number is not defined."""
+
+    name: str
+    about: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+
+
+_EVIDENCE = Column("evidence", "Text", "the run that the number stands in: evidence/id")
+_POINTER = Column("pointer", "Text", "its place in that run's result.json (RFC 6901)")
+
+_COMPOSITION = (
+    _EVIDENCE,
+    _POINTER,
+    Column("concept", "Text", "the concept that was looked for, or empty: all rows"),
+    Column("stage", "Text", "the link of the chain from the pool to generated pictures"),
+    Column("attribute", "Text", "what was read of a picture or a caption; of people, as perceived"),
+    Column("level", "Text", "the level of the attribute; unknown is one of them"),
+    Column("count", "Integer", "pictures or rows of that level"),
+    Column("share", "Float", "their share; missing where it is not defined"),
+    Column("low", "Float", "lower end of the interval; missing where there is none"),
+    Column("high", "Float", "upper end of the interval; missing where there is none"),
+    Column("interval_level", "Float", "level of the interval, such as 0.95"),
+    Column("labels", "Text", "whose labels the share rests on"),
+)
+_LINEAGE = (
+    Column("recipe", "Text", "the recipe's name"),
+    Column("title", "Text", "what the recipe is"),
+    Column("source", "Text", "where the recipe is described"),
+    Column("already", "Boolean", "true: the rows had passed it; false: it was simulated on them"),
+    Column("n_before", "Integer", "rows before the recipe; missing where they cannot be seen"),
+    Column("n_after", "Integer", "rows after it; missing where they cannot be seen"),
+    Column("step", "Text", "the step's name; missing where no step is known"),
+    Column("step_title", "Text", "what the step does"),
+    Column("step_source", "Text", "where the step is described"),
+    Column("confidence", "Text", "how sure it is that the step ran as described"),
+    Column("observable", "Boolean", "false: what the step removed cannot be seen, which is not 0"),
+    Column("n_reached", "Integer", "rows that reached the step; missing where not observable"),
+    Column("n_removed", "Integer", "rows that it removed; missing where not observable"),
+    _EVIDENCE,
+    _POINTER,
+)
+_RUNS = (
+    Column("id", "Text", "what the run is called here"),
+    Column("kind", "Text", "the command that measured"),
+    Column("title", "Text", "what was measured"),
+    Column("file", "Text", "its result, beside this description"),
+    Column("sha256", "Text", "checksum of that file"),
+    Column("n_rows", "Integer", "rows or pictures that the run read; missing where not known"),
+    Column("full", "Boolean", "whether it read everything, or a sample"),
+)
+
+
+def card_tables(sheet: DatasheetResult) -> tuple[CardTable, ...]:
+    """The tables of a datasheet, in the order of its JSON; a table may have no rows."""
+    return (
+        CardTable(
+            "composition",
+            "The shares of each level of each attribute at each stage, with intervals.",
+            _COMPOSITION,
+            tuple(row.model_dump() for row in sheet.compositions),
+        ),
+        CardTable(
+            "lineage",
+            "What filters did: those that the rows had passed, and those simulated on them.",
+            _LINEAGE,
+            tuple(_lineage(sheet)),
+        ),
+        CardTable(
+            "evidence",
+            "The runs that all numbers are read from.",
+            _RUNS,
+            tuple(run.model_dump() for run in sheet.evidence),
+        ),
+    )
+
+
+def _lineage(sheet: DatasheetResult) -> Iterator[Row]:
+    for recipe in sheet.lineage:
+        head = recipe.model_dump(exclude={"steps"}) | {"recipe": recipe.recipe}
+        if not recipe.steps:
+            yield head
+        for step in recipe.steps:
+            own = step.model_dump(exclude={"id", "title", "source"})
+            yield (
+                head
+                | own
+                | {
+                    "step": step.id,
+                    "step_title": step.title,
+                    "step_source": step.source,
+                }
+            )
+
+
+def write_card_tables(tables: tuple[CardTable, ...], folder: Path) -> None:
+    """Write each as ``folder/tables/NAME.csv`` and ``.parquet``, also those without rows."""
+    out = folder / FOLDER
+    write_csv(
+        {t.name: (" ".join(c.name for c in t.columns), t.rows) for t in tables},
+        out,
+    )
+    for table in tables:
+        schema = {column.name: _POLARS[column.kind] for column in table.columns}
+        write_parquet(pl.DataFrame(list(table.rows), schema=schema), out / f"{table.name}.parquet")

@@ -1,0 +1,131 @@
+"""Numbers of a composition in words, and its rows in the groups in which cards show them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from laion_probe.datasheet_result import CompositionRow, Lineage
+from laion_probe.render import text
+
+__all__ = [
+    "Group",
+    "compositions",
+    "data_stages",
+    "is_generated",
+    "kept_words",
+    "level_words",
+    "share_words",
+    "stage_words",
+]
+
+_DIGITS = 6
+_NEAR = ("neighbourhood", "matched")
+_STAGES = {
+    "all": "all pictures",
+    "pool": "pool",
+    "captions": "captions",
+    "neighbourhood": "near the concept",
+    "matched": "matched by caption",
+    "generated": "generated",
+}
+
+
+@dataclass(frozen=True)
+class Group:
+    """The rows of one run, concept and attribute that rest on labels of one kind.
+
+    ``stages`` and ``levels`` are in the order of the rows; ``cells`` has the row of each pair that
+    is there.
+    """
+
+    evidence: str
+    concept: str
+    attribute: str
+    labels: str
+    stages: tuple[str, ...]
+    levels: tuple[str, ...]
+    cells: dict[tuple[str, str], CompositionRow]
+
+
+def compositions(rows: Iterable[CompositionRow]) -> tuple[Group, ...]:
+    """The rows by run, concept, attribute and labels, in the order in which these first occur."""
+    found: dict[tuple[str, str, str, str], list[CompositionRow]] = {}
+    for row in rows:
+        key = (row.evidence, row.concept, row.attribute, row.labels)
+        found.setdefault(key, []).append(row)
+    return tuple(
+        Group(
+            *key,
+            stages=tuple(dict.fromkeys(row.stage for row in group)),
+            levels=tuple(dict.fromkeys(row.level for row in group)),
+            cells={(row.stage, row.level): row for row in group},
+        )
+        for key, group in found.items()
+    )
+
+
+def is_generated(stage: str) -> bool:
+    """Whether a stage is of generated pictures."""
+    return stage.startswith("generated")
+
+
+def data_stages(group: Group) -> tuple[str, ...]:
+    """The stages of the data to be shown beside what was generated: near the concept, or the last.
+
+    They are empty where all of it is generated.
+    """
+    data = [stage for stage in group.stages if not is_generated(stage)]
+    near = [stage for stage in data if stage in _NEAR]
+    return tuple(near or data[-1:])
+
+
+def stage_words(stage: str) -> str:
+    """What a stage is called.
+
+    >>> stage_words("neighbourhood"), stage_words("step:english")
+    ('near the concept', 'after english')
+    """
+    return _STAGES.get(stage, stage.replace("step:", "after ", 1))
+
+
+def level_words(level: str) -> str:
+    """What a level is called; one without a name is said to have none."""
+    return text.level_name(level).strip() or "(no name)"
+
+
+def share_words(row: CompositionRow) -> str:
+    """The share in percent with its interval.
+
+    Where there is no interval, or one without a width as of a full count, there are no brackets.
+
+    >>> row = CompositionRow(evidence="probe", pointer="/a", concept="doctor", stage="all",
+    ...     attribute="gender", level="woman", count=80, share=0.362, low=0.298, high=0.425,
+    ...     interval_level=0.95, labels="raters")
+    >>> share_words(row)
+    '36.2 % [29.8, 42.5]'
+    """
+    if row.share is None:
+        return "not defined"
+    digits, percent = 1, 100 * row.share
+    while digits < _DIGITS and row.share not in (0, 1) and round(percent, digits) in (0, 100):
+        digits += 1
+    said = f"{text.number(percent, digits)} %"
+    if row.share not in (0, 1) and round(percent, digits) in (0, 100):
+        least = 10**-_DIGITS
+        said = f"below {least:f} %" if percent < 1 else f"above {100 - least:f} %"
+    if row.low == row.high:
+        return said
+    low, high = (
+        "not bounded" if end is None else text.number(100 * end, digits)
+        for end in (row.low, row.high)
+    )
+    return f"{said} [{low}, {high}]"
+
+
+def kept_words(recipe: Lineage) -> str:
+    """What a recipe kept, or why that has no number."""
+    if recipe.n_before is None or recipe.n_after is None:
+        return "what it removed cannot be seen" if recipe.already else "not measured"
+    share = f" ({100 * recipe.n_after / recipe.n_before:.1f} %)" if recipe.n_before else ""
+    return f"{text.count(recipe.n_after)} of {text.count(recipe.n_before)} rows kept{share}"

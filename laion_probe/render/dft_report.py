@@ -1,0 +1,234 @@
+"""``report.html``, ``plan.md`` and tables of a plan of diversity fine-tuning."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from laion_probe.dft_result import DftResult, Gap, ProfessionPlan
+from laion_probe.render.html import environment, page
+from laion_probe.render.pointers import pointer, walk
+from laion_probe.render.tables import ESTIMATE, Row, Tables, estimate_row, write_csv
+from laion_probe.render.text import clean
+from laion_probe.render.view import Method, Reference
+
+__all__ = ["dft_markdown", "dft_report_html", "dft_tables", "render_dft"]
+
+_GAPS_SHOWN = 40
+_TERMS_SHOWN = 100
+_RULES = {
+    "equal": "every cell has the same number of pictures",
+    "target": "cells have pictures in proportion to the target that was named",
+    "gap": "measured gaps from the target that was named decide the numbers",
+}
+#: What Markdown could read as its own.
+_SIGNS = re.compile(r"([\\`*_\[\]<>|#~!&])")
+
+
+@dataclass(frozen=True)
+class ShownGap:
+    """A gap at its place, beside its profession and the line of its target."""
+
+    at: str
+    profession_at: str
+    profession: ProfessionPlan
+    gap: Gap
+    references: list[Reference]
+
+
+@dataclass(frozen=True)
+class View:
+    """What the template loops over, each beside its place in the result."""
+
+    rule: str
+    gaps: list[ShownGap]
+    n_more_gaps: int
+    terms_shown: int
+    held_out: list[str]
+    sources: dict[str, str]  # of the lists: a word is shown with its own, where it has one
+    methods: list[Method]
+
+
+def render_dft(result: DftResult, out: Path) -> None:
+    """Write a plan: ``report.html``, ``plan.md``, ``result.json``, ``tables/*.csv``.
+
+    The same result gives the same bytes every time.
+    """
+    result = DftResult.from_json(result.to_json())
+    out.mkdir(parents=True, exist_ok=True)
+    files = {
+        "report.html": dft_report_html(result),
+        "plan.md": dft_markdown(result),
+        "result.json": result.to_json(),
+    }
+    for name, words in files.items():
+        (out / name).write_text(words, encoding="utf-8", newline="\n")
+    write_csv(dft_tables(result), out / "tables")
+
+
+def dft_report_html(result: DftResult) -> str:
+    """The whole report as one HTML page; the same result gives the same text."""
+    return page(environment(), "dft.html.j2", {"r": result, "v": _view(result)})
+
+
+def _view(r: DftResult) -> View:
+    gaps = [
+        ShownGap(
+            at := pointer("professions", i, "gaps", j),
+            pointer("professions", i),
+            p,
+            gap,
+            [Reference("target", gap.target, f"{at}/target")],
+        )
+        for i, p in enumerate(r.professions)
+        for j, gap in enumerate(p.gaps)
+    ]
+    gaps.sort(key=lambda g: -abs((g.gap.generated.value or 0.0) - g.gap.target))
+    methods: dict[tuple[str, tuple[str, ...]], set[float]] = {}
+    for _, e in walk(r):
+        methods.setdefault((e.method, e.assumptions), set()).add(e.level)
+    return View(
+        rule=_RULES[r.rule],
+        gaps=gaps[:_GAPS_SHOWN],
+        n_more_gaps=max(0, len(gaps) - _GAPS_SHOWN),
+        terms_shown=_TERMS_SHOWN,
+        held_out=[p.term for p in r.professions if p.held_out],
+        sources=_sources(r),
+        methods=[Method(*key, levels=sorted(levels)) for key, levels in methods.items()],
+    )
+
+
+def _sources(r: DftResult) -> dict[str, str]:
+    return {one.name: one.source for one in r.lists}
+
+
+def dft_tables(result: DftResult) -> Tables:
+    """``tables/*.csv`` by name: the columns, and a row each."""
+    return {
+        "lists": (
+            "name axis title source note review n_terms n_merged",
+            [one.model_dump() for one in result.lists],
+        ),
+        "words": (
+            "axis term level code list source review n_pictures share",
+            [{"axis": axis.name, **t.model_dump()} for axis in result.axes for t in axis.terms],
+        ),
+        "professions": (
+            "term also code list source held_out n_pictures",
+            [
+                {
+                    **p.model_dump(exclude={"gaps", "also"}),
+                    "also": "; ".join(p.also),
+                }
+                for p in result.professions
+            ],
+        ),
+        "gaps": (
+            "profession held_out axis attribute read_as others labels target sure planned "
+            "planned_low planned_high weight realised" + ESTIMATE,
+            list(_gap_rows(result)),
+        ),
+        "prompt_files": (
+            "path folder n_prompts images n_pictures seed command",
+            [file.model_dump() for file in result.prompt_files],
+        ),
+        "inputs": (
+            "kind name fingerprint n_rows already note",
+            [i.model_dump() for i in result.provenance.inputs],
+        ),
+    }
+
+
+def _gap_rows(result: DftResult) -> Iterator[Row]:
+    for p in result.professions:
+        for gap in p.gaps:
+            row: Row = gap.model_dump(exclude={"generated", "level", "others"})
+            row |= {"profession": p.term, "held_out": p.held_out, "read_as": gap.level}
+            yield row | {"others": "; ".join(gap.others)} | estimate_row(gap.generated)
+
+
+def dft_markdown(result: DftResult) -> str:
+    """``plan.md``: what to do in which order, and what to know before."""
+    return "\n".join(_lines(result)) + "\n"
+
+
+def _lines(r: DftResult) -> Iterator[str]:
+    yield "# A plan of diversity fine-tuning"
+    yield ""
+    if r.data_note:
+        yield f"> About the data: {_md(r.data_note)}"
+        yield ""
+    for sentence in r.finding:
+        yield f"- {_md(sentence)}"
+    yield ""
+    yield f"How numbers are divided: {_RULES[r.rule]}."
+    yield ""
+    yield _md(r.published)
+    yield ""
+    yield "## Before anything is drawn"
+    yield ""
+    yield "Read each word, its source and its review note, and strike what should not be asked for."
+    sources = _sources(r)
+    for axis in r.axes:
+        yield ""
+        yield f"### {_md(axis.name)}"
+        yield ""
+        for one in r.lists:
+            if one.axis == axis.name:
+                review = f" Review: {_md(one.review)}." if one.review else ""
+                yield f"`{_md(one.name)}`: {_md(one.source)}.{review}"
+                yield ""
+        yield "| word | pictures | source | review note |"
+        yield "| --- | ---: | --- | --- |"
+        for t in axis.terms:
+            own = t.source if t.source != sources.get(t.list) else f"{t.list} {t.code}".strip()
+            said = (t.term, f"{t.n_pictures:,}", own, t.review)
+            yield "| " + " | ".join(_md(words) for words in said) + " |"
+    yield ""
+    yield "## What to do"
+    yield ""
+    yield "In this folder; MODEL is what is to be fine-tuned."
+    yield ""
+    yield "1. Draw the evaluation before training:"
+    yield from _code(r.evaluation.commands[:1])
+    yield "2. Draw the training pictures:"
+    yield from _code([file.command for file in r.prompt_files])
+    yield (
+        "3. Look at them, or have a sample rated, and strike what does not show what was asked. "
+        "`manifest.parquet` has a row a picture: folder, prompt and number find it; "
+        "`caption_stated` and `caption_neutral` are two captions to train on."
+    )
+    yield "4. Fine-tune, with whichever trainer; laion-probe does not train."
+    yield "5. Draw the evaluation again:"
+    yield from _code(r.evaluation.commands[1:2])
+    yield "6. Compare before and after, held-out professions apart from those trained on:"
+    yield from _code(r.evaluation.commands[2:])
+    held_out = ", ".join(_md(p.term) for p in r.professions if p.held_out)
+    yield f"Held out: {held_out or 'none'}."
+    yield ""
+    for title, lines in (
+        ("How it was planned", r.how_planned),
+        ("Notes", r.notes),
+        ("What it cannot say", r.cannot_say),
+    ):
+        if lines:
+            yield f"## {title}"
+            yield ""
+            yield from (f"- {_md(line)}" for line in lines)
+            yield ""
+    yield f"Repeat it: `{clean(r.provenance.command).replace('`', '')}`"
+
+
+def _code(commands: Iterable[str]) -> Iterator[str]:
+    yield ""
+    yield "   ```"
+    yield from (f"   {clean(command).replace('```', '')}" for command in commands)
+    yield "   ```"
+    yield ""
+
+
+def _md(words: str) -> str:
+    """Text of a list as Markdown shows it: on one line, and no sign read as markup."""
+    return _SIGNS.sub(r"\\\1", " ".join(clean(words).split()))

@@ -1,0 +1,120 @@
+"""What ``laion-probe robustness`` found: a probe's claims under other choices than its own."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from laion_probe.compose_result import RunOf
+from laion_probe.results import SCHEMA_VERSION, Document, Estimate, Value
+
+__all__ = [
+    "AXES",
+    "ByChoice",
+    "Choice",
+    "ClaimCurve",
+    "Outcome",
+    "RobustnessResult",
+    "Specification",
+    "Verdict",
+]
+
+#: What is chosen in a specification, in the order in which it is chosen.
+AXES = ("detector", "threshold", "prompts", "raters")
+
+#: What a specification says of a claim: the change is above zero, below it, exactly zero (of a
+#: full count), or these data cannot tell; or the specification could not be computed.
+Verdict = Literal["higher", "lower", "no change", "cannot tell", "failed"]
+
+
+class Choice(Value):
+    """One choice on an axis; "run" is the run's own."""
+
+    axis: str
+    name: str
+    about: str
+
+
+class Specification(Value):
+    """A choice on every axis. ``listed`` says that shares count it: the run's own may be beside."""
+
+    choices: dict[str, str]  # axis -> the name of a choice
+    is_run: bool
+    listed: bool
+    n_pictures: int | None  # near the concept after the recipe; None where nothing was found
+
+
+class Outcome(Value):
+    """What a specification (by its place) says of a claim.
+
+    ``estimate`` is the change as the finding quotes it and ``by`` the estimate that decides:
+    "difference", "corrected" (raters') or "with_known_errors", whose range is ``range``. ``reason``
+    says why there is none.
+    """
+
+    specification: int
+    verdict: Verdict
+    by: str
+    estimate: Estimate | None
+    range: Estimate | None = None
+    reason: str = ""
+
+
+class ByChoice(Value):
+    """The listed specifications with one choice: how many say what the run says, or else."""
+
+    axis: str
+    choice: str
+    n: int
+    n_same: int
+    n_opposite: int
+    n_cannot_tell: int
+    n_failed: int
+    median: float | None  # of the changes, of those that could be computed
+
+
+class ClaimCurve(Value):
+    """A claim of the run under every specification, sorted by the change; failed ones last.
+
+    ``same`` is the share of listed specifications that say what the run says; failed ones count as
+    not saying it, ``n_failed`` of them. ``hinges`` says on which axis it turns most, or ''.
+    """
+
+    id: str
+    title: str
+    attribute: str
+    contrast_level: str
+    text: str  # of the run
+    verdict: Verdict  # of the run
+    n: int
+    n_same: int
+    n_opposite: int
+    n_cannot_tell: int
+    n_failed: int
+    same: Estimate
+    by_choice: tuple[ByChoice, ...]
+    hinges: str
+    outcomes: tuple[Outcome, ...]
+
+
+class RobustnessResult(Document):
+    """Everything that one run of ``robustness`` found; its report is drawn from it.
+
+    ``n_possible`` specifications follow from the choices; ``sampled`` says that only a random part
+    of them was run. ``reproduced`` says that the run's own choices gave the run's own numbers.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    data_note: str
+    concept: str
+    recipe: str
+    level: float
+    n_possible: int
+    sampled: bool
+    reproduced: bool
+    choices: tuple[Choice, ...]
+    specifications: tuple[Specification, ...]
+    claims: tuple[ClaimCurve, ...]
+    finding: tuple[str, ...]
+    how_measured: tuple[str, ...]
+    cannot_say: tuple[str, ...]
+    provenance: RunOf

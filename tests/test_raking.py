@@ -1,0 +1,314 @@
+"""Raking against plain references, what cannot be reached, subsets, and predicted shares."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from laion_probe.estimate import Sample
+from laion_probe.estimators.ppi import ppi_share
+from laion_probe.estimators.predicted import labels_share, predicted_share
+from laion_probe.estimators.raking import (
+    Margin,
+    Problem,
+    Raked,
+    cells_of,
+    cost,
+    margins_after,
+    rake,
+)
+from laion_probe.estimators.raking_feasibility import Conflict, solve
+from laion_probe.estimators.subset_plan import chances, draw_subset, largest_exact
+from laion_probe.estimators.weighted import Rated
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+def plain_rake(codes: Ints, margins: tuple[Margin, ...], sweeps: int = 3000) -> Floats:
+    """Row by row, margin by margin, level by level, as the textbooks have it."""
+    weight = np.ones(codes.shape[1])
+    for _ in range(sweeps):
+        for margin, code in zip(margins, codes, strict=True):
+            for level, target in enumerate(margin.target):
+                mine = code == level
+                if mine.any():
+                    weight[mine] *= target * codes.shape[1] / weight[mine].sum()
+    return weight
+
+
+def drawn(
+    rng: np.random.Generator, n: int, sizes: tuple[int, ...]
+) -> tuple[Ints, tuple[Margin, ...]]:
+    """Rows of dependent variables, and targets that can be reached: those of other weights."""
+    one = rng.integers(0, sizes[0], n)
+    rest = [np.where(rng.random(n) < 0.5, one % k, rng.integers(0, k, n)) for k in sizes[1:]]
+    codes = np.array([one, *rest])
+    other = rng.gamma(2.0, size=n)
+    margins = tuple(
+        Margin(f"v{v}", tuple(map(str, range(k))), np.bincount(c, other, minlength=k) / other.sum())
+        for v, (c, k) in enumerate(zip(codes, sizes, strict=True))
+    )
+    return codes, margins
+
+
+@settings(max_examples=15)
+@given(seed=st.integers(0, 10_000), n=st.integers(30, 200))
+def test_raking_equals_the_plain_reference(seed: int, n: int) -> None:
+    codes, margins = drawn(np.random.default_rng(seed), n, (3, 4, 2))
+    level, rows, cell = cells_of(codes, (3, 4, 2))
+    found = solve(Problem(margins, level, rows.astype(float)))
+    assert isinstance(found, Raked)
+    assert found.reached
+    weight = found.weight[cell]
+    assert weight.mean() == pytest.approx(1, abs=1e-8)
+    assert weight == pytest.approx(plain_rake(codes, margins, 300), abs=1e-5)
+    problem = Problem(margins, level, rows.astype(float))
+    for margin, after in zip(margins, margins_after(problem, found.weight), strict=True):
+        assert after == pytest.approx(margin.target, abs=1e-6)
+
+
+def test_a_million_rows_and_four_margins_take_seconds_and_converge() -> None:
+    rng = np.random.default_rng(5)
+    codes, margins = drawn(rng, 1_000_000, (6, 5, 8, 3))
+    start = time.process_time()
+    level, rows, _ = cells_of(codes, (6, 5, 8, 3))
+    found = rake(Problem(margins, level, rows.astype(float)))
+    assert time.process_time() - start < 5
+    assert found.error <= 1e-6
+
+
+def test_a_bound_gives_the_nearest_weights_under_it() -> None:
+    rng = np.random.default_rng(3)
+    codes, margins = drawn(rng, 400, (3, 3))
+    level, rows, _ = cells_of(codes, (3, 3))
+    # the sparse half is to have most: plain weights pass the bound
+    margins = (Margin("a", ("0", "1", "2"), np.array([0.6, 0.2, 0.2])), margins[1])
+    problem = Problem(margins, level, rows.astype(float))
+    free = rake(problem)
+    bound = 0.9 * float(free.weight.max())
+    found = solve(Problem(margins, level, rows.astype(float), bound))
+    assert isinstance(found, Raked)
+    assert found.weight.max() <= bound * (1 + 1e-9)
+    mass = rows / rows.sum()
+
+    def divergence(w: Floats) -> float:
+        return float(mass @ (w * np.log(np.maximum(w, 1e-12)) - w))
+
+    holds = [
+        {"type": "eq", "fun": lambda w, lv=lv, m=m: np.bincount(lv, mass * w)[:-1] - m.target[:-1]}
+        for lv, m in zip(level, margins, strict=True)
+    ]
+    holds.append({"type": "eq", "fun": lambda w: mass @ w - 1})
+    best = minimize(
+        divergence,
+        np.ones(len(mass)),
+        bounds=[(1e-9, bound)] * len(mass),
+        constraints=holds,
+        options={"maxiter": 500, "ftol": 1e-12},
+    )
+    assert best.success
+    assert found.weight == pytest.approx(best.x, abs=2e-3)
+    assert divergence(found.weight) <= divergence(best.x) + 1e-6
+    assert divergence(found.weight) > divergence(free.weight)
+
+
+GENDER = ("woman", "man")
+TONE = ("lighter", "darker")
+
+
+def two(gender: float, tone: float, n: tuple[float, float, float, float]) -> Problem:
+    """Women and men by tone: n of (woman lighter, woman darker, man lighter, man darker)."""
+    level = np.array([[0, 0, 1, 1], [0, 1, 0, 1]])
+    there = np.array(n) > 0
+    margins = (
+        Margin("gender", GENDER, np.array([gender, 1 - gender])),
+        Margin("tone", TONE, np.array([tone, 1 - tone])),
+    )
+    return Problem(margins, level[:, there], np.array(n, float)[there])
+
+
+def test_a_level_that_nobody_has_is_named() -> None:
+    found = solve(two(0.5, 0.5, (0, 0, 30, 10)))
+    assert isinstance(found, Conflict)
+    assert found.kind == "nobody"
+    assert [(w.margin, w.level, w.target) for w in found.wanted] == [("gender", "woman", 0.5)]
+
+
+def test_contradictory_margins_are_named_with_what_can_be_had() -> None:
+    # all women are lighter: with 70 % women, darker is 30 % at the most
+    found = solve(two(0.7, 0.5, (40, 0, 40, 20)))
+    assert isinstance(found, Conflict)
+    assert found.kind == "contradiction"
+    assert {w.margin for w in found.wanted} == {"gender", "tone"}
+    last = found.wanted[-1]
+    assert (found.low, found.high) == pytest.approx(
+        (0.7, 1.0) if last.level == "lighter" else (0.0, 0.3), abs=1e-6
+    )
+    # within that range it can be had
+    assert isinstance(solve(two(0.7, 0.75, (40, 0, 40, 20))), Raked)
+
+
+def test_margins_that_do_not_contradict_are_left_out_of_the_conflict() -> None:
+    problem = two(0.7, 0.5, (40, 0, 40, 20))
+    third = Margin("place", ("here", "there"), np.array([0.5, 0.5]))
+    level = np.repeat(problem.level, 2, axis=1)
+    level = np.vstack([level, np.tile([0, 1], level.shape[1] // 2)])
+    found = solve(Problem((third, *problem.margins), level[[2, 0, 1]], np.repeat(problem.n, 2)))
+    assert isinstance(found, Conflict)
+    assert {w.margin for w in found.wanted} == {"gender", "tone"}
+
+
+def test_margins_that_leave_a_cell_no_weight_are_reached_all_the_same() -> None:
+    # women are lighter; 50 % women and 50 % lighter leaves men who are lighter none
+    found = solve(two(0.5, 0.5, (40, 0, 40, 20)))
+    assert isinstance(found, Raked)
+    assert found.reached
+    assert found.error <= 1e-6
+    assert found.weight == pytest.approx([1.25, 0, 2.5], abs=1e-5)
+    assert rake(two(0.5, 0.5, (40, 0, 40, 20)), sweeps=300).error > 1e-6  # plain fitting is slow
+
+
+def test_the_smallest_bound_that_would_do_is_told() -> None:
+    problem = two(0.5, 0.5, (10, 10, 40, 40))
+    tight = solve(Problem(problem.margins, problem.level, problem.n, 2.0))
+    assert isinstance(tight, Conflict)
+    assert tight.kind == "bound"
+    assert tight.least == pytest.approx(2.5, abs=1e-6)
+    enough = solve(Problem(problem.margins, problem.level, problem.n, tight.least + 1e-6))
+    assert isinstance(enough, Raked)
+    assert enough.error <= 1e-6
+
+
+def test_cells_are_the_same_counted_or_sorted() -> None:
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, 4, (3, 500))
+    level, n, cell = cells_of(codes, (4, 4, 4))
+    wide_level, wide_n, wide_cell = cells_of(codes, (4, 5000, 5000))
+    assert (level == wide_level).all()
+    assert (n == wide_n).all()
+    assert (cell == wide_cell).all()
+    assert (level[:, cell] == codes).all()
+
+
+def test_the_cost_is_kishs() -> None:
+    weight, n = np.array([2.0, 0.5, 0.0]), np.array([10, 40, 5])
+    rows = np.repeat(weight, n)
+    found = cost(weight, n)
+    assert found.effective == pytest.approx(rows.sum() ** 2 / (rows**2).sum())
+    assert found == cost(rows)
+    assert found.n_without == 5
+    assert found.largest == pytest.approx(2.0 / rows.mean())
+
+
+def test_a_subset_has_its_size_its_chances_and_its_cells() -> None:
+    rng = np.random.default_rng(1)
+    weight = rng.gamma(2.0, size=300)
+    cell = rng.integers(0, 5, 300)
+    n = largest_exact(weight)
+    chance = chances(weight, n)
+    assert chance.sum() == pytest.approx(n)
+    assert chance == pytest.approx(weight * n / weight.sum())
+    times = np.zeros(300)
+    for _ in range(2000):
+        place = draw_subset(chance, cell, rng)
+        assert len(place) == len(set(place.tolist())) == n
+        assert np.abs(np.bincount(cell[place]) - np.bincount(cell, chance)).max() <= 1
+        times[place] += 1
+    assert np.abs(times / 2000 - chance).max() < 5 * 0.5 / np.sqrt(2000)
+
+
+def test_a_subset_that_is_too_large_has_rows_that_are_in_for_certain() -> None:
+    weight = np.array([10.0, 1, 1, 1, 1, 0])
+    assert largest_exact(weight) == 1
+    chance = chances(weight, 3)
+    assert chance == pytest.approx([1, 0.5, 0.5, 0.5, 0.5, 0])
+    with pytest.raises(ValueError, match="5 rows have weight"):
+        chances(weight, 6)
+
+
+def rated_pool(n: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Labels and truth, with a machine that misses a tenth of one kind."""
+    true = (rng.random(n) < 0.4).astype(float)
+    read = np.where((true == 1) & (rng.random(n) < 0.15), 0.0, true)
+    return read, true
+
+
+def test_with_equal_weights_it_is_the_unweighted_estimate() -> None:
+    rng = np.random.default_rng(2)
+    read, true = rated_pool(2000, rng)
+    rated, every = rng.random(2000) < 0.2, np.ones(2000)
+    data = Rated(read, every, rated, true, every, 0.2 * every, np.zeros(2000, np.int64))
+    mine = predicted_share(data, 3 * every)
+    theirs = ppi_share(data, Sample(np.arange(2000), 1.0))
+    assert (mine.value, mine.low, mine.high) == pytest.approx(
+        (theirs.value, theirs.low, theirs.high), abs=1e-12
+    )
+
+
+def test_with_every_row_rated_it_is_the_truth() -> None:
+    rng = np.random.default_rng(4)
+    read, true = rated_pool(500, rng)
+    weight, every = np.where(read == 1, 1.6, 0.7), np.ones(500)
+    data = Rated(read, every, every > 0, true, every, every, read.astype(np.int64))
+    e = predicted_share(data, weight)
+    assert e.value == pytest.approx(float(weight @ true / weight.sum()))
+    assert e.low is not None
+    assert e.high is not None
+    assert e.high - e.low < 1e-9
+    assert labels_share(read, every, weight).low is None
+
+
+@pytest.mark.parametrize("subset", [None, 600])
+def test_predicted_shares_cover_and_labels_alone_do_not(subset: int | None) -> None:
+    """A short run, on data made here, of what docs/rebalance.md has 2 000 of."""
+    rng = np.random.default_rng(102)
+    n, trials = 3000, 800
+    read, true = rated_pool(n, rng)
+    stratum, every = read.astype(np.int64), np.ones(n)
+    level, rows, cell = cells_of(stratum[None], (2,))
+    margin = Margin("kind", ("no", "yes"), np.array([0.5, 0.5]))
+    found = solve(Problem((margin,), level, rows.astype(float)))
+    assert isinstance(found, Raked)
+    weight = found.weight[cell]
+    chance = None if subset is None else chances(weight, subset)
+    probability = np.full(n, 0.1)
+    covered = wrong = 0
+    for _ in range(trials):
+        drawn_ = np.zeros(n, bool)
+        for c in range(2):
+            mine = np.flatnonzero(cell == c)
+            k = round(len(mine) * 0.1)
+            drawn_[rng.choice(mine, k, replace=False)] = True
+            probability[mine] = k / len(mine)
+        holds = weight
+        if chance is not None:
+            holds = np.zeros(n)
+            holds[draw_subset(chance, cell, rng)] = 1
+        truth = float(holds @ true / holds.sum())
+        e = predicted_share(
+            Rated(read, every, drawn_, true, every, probability, stratum), weight, chance=chance
+        )
+        assert e.low is not None
+        assert e.high is not None
+        covered += e.low <= truth <= e.high
+        wrong += abs(float(holds @ read / holds.sum()) - truth) < 0.01
+    assert 0.93 * trials <= covered <= 0.98 * trials
+    assert wrong < 0.1 * trials
+
+
+@pytest.mark.parametrize("rare", [1.0, 0.01])
+def test_margins_that_can_hardly_be_reached_are_reached(rare: float) -> None:
+    # hardly any man is lighter, and nearly all women would have to be darker
+    found = solve(two(0.5, 0.501, (4000, 4000, rare, 4000)))
+    assert isinstance(found, Raked)
+    assert found.error <= 1e-6
+    found = solve(two(0.5, 0.6, (4000, 10, rare, 4000)))
+    assert isinstance(found, Raked)
+    assert found.error <= 1e-6

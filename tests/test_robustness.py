@@ -1,0 +1,526 @@
+"""A finding under other choices: on made-up data whose claim hinges on where near ends."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from numpy.typing import NDArray
+
+from laion_probe import cli
+from laion_probe.config import ProbeConfig, beside
+from laion_probe.config.preregister import PreregisterConfig
+from laion_probe.config.robustness import RobustnessConfig
+from laion_probe.errors import ConfigError, UnknownName
+from laion_probe.estimate import Sample, share
+from laion_probe.pictures import PictureFile
+from laion_probe.preregistration import Preregistered
+from laion_probe.questions import preregistering
+from laion_probe.questions.chain import build_chain
+from laion_probe.questions.finding import write_finding
+from laion_probe.questions.outputs import Outputs
+from laion_probe.questions.probe import probe
+from laion_probe.questions.robustness import robustness
+from laion_probe.questions.robustness_choices import (
+    choices_of,
+    list_specifications,
+    prompts_of,
+    ratings_by,
+    with_detector,
+)
+from laion_probe.questions.robustness_reruns import Again, Opened, open_again
+from laion_probe.questions.robustness_words import hinge
+from laion_probe.ratings.table import RATING_SCHEMA, Ratings
+from laion_probe.recipes import load_recipe
+from laion_probe.render.robustness_report import render_robustness
+from laion_probe.results import GeneratedSummary, KnownError
+from laion_probe.robustness_result import ByChoice, Choice, ClaimCurve, RobustnessResult
+
+KEY = {"model": "made-up", "pretrained": "", "weights_sha256": "0" * 64,
+       "preprocess": "none", "precision": "fp32"}  # fmt: skip
+ATTRIBUTE = (
+    'name = "dress"\ntitle = "dress"\nabout = "x"\ncontrast = "red"\nagainst = "blue"\n'
+    'parity = 0.5\n[[level]]\nname = "red"\nprompts = ["a red dress"]\n'
+    '[[level]]\nname = "blue"\nprompts = ["a blue dress"]\n'
+)
+RECIPE = (
+    'name = "mine"\ntitle = "mine"\nsource = "me"\n'
+    '[[step]]\nid = "detect"\nkind = "detect-language"\ntitle = "language"\nsource = "me"\n'
+    'params = { detector = "cld2" }\n'
+    '[[step]]\nid = "english"\nkind = "keep-language"\ntitle = "English"\nsource = "me"\n'
+    'params = { keep = ["en"] }\n'
+    '[[step]]\nid = "score"\nkind = "score"\ntitle = "a score"\nsource = "me"\n'
+    'params = { column = "similarity", at_least = 0.5 }\n'
+)
+CHOICES = {"detectors": ("run", "cld3-0-1000"), "thresholds": ("run", "half", "double", "0.99"),
+           "prompts": ("run", "bare", "dress")}  # fmt: skip
+CAPTION = "a photograph of a doctor who stands in the ward of a hospital"
+
+
+@dataclass(frozen=True)
+class Words:
+    """Reads a text as a place: the doctor, red or blue, anything else."""
+
+    key: dict[str, str] = field(default_factory=lambda: KEY)
+    logit_scale: float = 100.0
+
+    def texts(self, prompts: Sequence[str]) -> NDArray[np.float32]:
+        at = {"doctor": (1, 0, 0), "red": (0, 1, 0), "blue": (0, -1, 0)}
+        found = [next((v for k, v in at.items() if k in p), (0, 0, 1)) for p in prompts]
+        return np.array(found, dtype=np.float32)
+
+
+def rows(seed: int = 0) -> pl.DataFrame:
+    """The nearest 400 pictures lose the red ones to the recipe, the next 400 the blue ones."""
+    rng = np.random.default_rng(seed)
+    n = 1600
+    near = np.repeat([0, 1, 2, 2], n // 4)
+    red = rng.random(n) < 0.5
+    cosine = np.array([0.8, 0.45, -0.3])[near] + rng.uniform(-0.1, 0.1, n)
+    lost = np.where(near == 2, 0.5, np.where((near == 0) == red, 0.7, 0.2))
+    side = np.sqrt(1 - cosine**2)
+    order = rng.permutation(n)
+    return pl.DataFrame(
+        {
+            "URL": [f"http://a.example/{i}" for i in range(n)],
+            "TEXT": [CAPTION] * n,
+            "similarity": np.where(rng.random(n) < lost, 0.1, 0.9),
+            "cosine": cosine,
+            "colour": np.where(red, 1, -1) * side * 0.8,
+            "rest": side * 0.6,
+        }
+    )[order]
+
+
+def embedded(folder: Path, table: pl.DataFrame) -> None:
+    """Vectors of every other row, in clip-retrieval's layout: a sample has intervals."""
+    some = table.gather_every(2)
+    for name in ("img_emb", "metadata"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    vectors = some.select("cosine", "colour", "rest").to_numpy().astype(np.float16)
+    np.save(folder / "img_emb" / "img_emb_0.npy", vectors)
+    some.select(url="URL", caption="TEXT").write_parquet(folder / "metadata/metadata_0.parquet")
+    (folder / "key.json").write_text(json.dumps(KEY))
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("laion_probe.questions.inputs.load_embedder", lambda *_: Words())
+        yield
+
+
+@pytest.fixture(scope="module")
+def run(model: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a probe whose recipe lowers the share of red ones among the nearest."""
+    root = tmp_path_factory.mktemp("robust")
+    table = rows()
+    (root / "shards").mkdir()
+    table.select("URL", "TEXT", "similarity").write_parquet(
+        root / "shards" / "part-0.parquet", row_group_size=40, use_pyarrow=True
+    )
+    embedded(root / "emb", table)
+    (root / "dress.toml").write_text(ATTRIBUTE)
+    (root / "mine.toml").write_text(RECIPE)
+    argv = ["probe", "doctor", "--shards", "shards", "--recipe", "mine.toml", "--embeddings", "emb",
+            "--attributes", "dress.toml", "--threshold", "0.6", "--already", "none",
+            "--audit-captions", "0", "--runner", "serial", "--cache", "cache",
+            "--out", "run", "--quiet"]  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        assert cli.main(argv) == 0
+    return root / "run"
+
+
+@pytest.fixture(scope="module")
+def found(run: Path) -> RobustnessResult:
+    return robustness(RobustnessConfig(folder=str(run), **CHOICES))
+
+
+def by(curve: ClaimCurve, axis: str) -> dict[str, ByChoice]:
+    return {b.choice: b for b in curve.by_choice if b.axis == axis}
+
+
+def test_the_runs_own_choices_give_the_runs_own_numbers(found: RobustnessResult, run: Path) -> None:
+    assert found.reproduced
+    told = json.loads((run / "result.json").read_text())
+    (curve,) = found.claims
+    claim = told["finding"]["claims"][0]
+    node = told
+    for part in claim["estimate"].strip("/").split("/"):
+        node = node[int(part)] if isinstance(node, list) else node[part]
+    own = next(o for o in curve.outcomes if found.specifications[o.specification].is_run)
+    assert own.estimate is not None
+    assert own.estimate.model_dump(mode="json") == node
+    assert claim["supported"]
+    assert (curve.id, curve.verdict, own.verdict) == ("recipe:dress", "lower", "lower")
+
+
+def test_a_claim_that_hinges_on_the_threshold_is_shown_to(found: RobustnessResult) -> None:
+    (curve,) = found.claims
+    threshold = by(curve, "threshold")
+    assert threshold["run"].n_same == threshold["half"].n_same == 4
+    assert threshold["double"].n_same == 0
+    assert threshold["double"].n_cannot_tell == 4
+    assert {b.n_same for b in by(curve, "detector").values()} == {4}
+    assert [by(curve, "prompts")[name].n_same for name in ("run", "bare")] == [4, 4]
+    assert curve.hinges.startswith("It turns most on where near ends: the same in 4 of 6 with run")
+    assert curve.hinges in found.finding[0]
+
+
+def test_where_no_choice_matters_no_axis_is_named() -> None:
+    def of(axis: str, choice: str, n_same: int) -> ByChoice:
+        return ByChoice(
+            axis=axis, choice=choice, n=10, n_same=n_same, n_opposite=0, n_failed=0,
+            n_cannot_tell=10 - n_same, median=None,
+        )  # fmt: skip
+
+    even = [of("detector", "run", 9), of("detector", "cld2", 8), of("threshold", "run", 9)]
+    assert hinge(even) == ""
+    assert "whose labels count" in hinge([*even, of("raters", "run", 9), of("raters", "none", 3)])
+
+
+def test_what_fails_is_counted_and_says_why(found: RobustnessResult) -> None:
+    (curve,) = found.claims
+    assert found.n_possible == curve.n == 24
+    assert not found.sampled
+    assert curve.n_same + curve.n_opposite + curve.n_cannot_tell + curve.n_failed == curve.n
+    failed = [o for o in curve.outcomes if o.verdict == "failed"]
+    assert len(failed) == curve.n_failed == 12
+    assert curve.outcomes[-12:] == tuple(failed)
+    for o in failed:
+        assert o.reason
+        assert o.estimate is None
+        choices = found.specifications[o.specification].choices
+        assert choices["threshold"] == "0.99" or choices["prompts"] == "dress"
+        assert found.specifications[o.specification].n_pictures is None
+    assert curve.same.value == pytest.approx(8 / 24)
+    assert (curve.same.low, curve.same.high) == (None, None)
+    values = [o.estimate.value for o in curve.outcomes if o.estimate and o.estimate.value]
+    assert values == sorted(values)
+
+
+def test_a_random_part_is_drawn_by_seed_and_its_share_has_an_interval(run: Path) -> None:
+    def ask(seed: int) -> RobustnessResult:
+        given = CHOICES | {"detectors": ("run",)}
+        return robustness(RobustnessConfig(folder=str(run), most=5, seed=seed, **given))
+
+    one, same, other = ask(3), ask(3), ask(4)
+    assert one.to_json() == same.to_json()
+    assert one.specifications != other.specifications
+    for result in (one, other):
+        (curve,) = result.claims
+        assert result.sampled
+        assert result.n_possible == 12
+        assert curve.n == sum(s.listed for s in result.specifications) == 5
+        assert result.specifications[0].is_run
+        assert curve.same.low is not None
+        assert curve.same.high is not None
+        assert curve.same.low < curve.same.high
+        assert "drawn from 12" in result.finding[0]
+
+
+def test_inputs_that_changed_since_the_run_are_told(run: Path, model: None) -> None:
+    root = run.parent
+    embedded(root / "emb", rows().with_columns(colour=-pl.col("colour")))
+    try:
+        result = robustness(RobustnessConfig(folder=str(run), detectors=("run",)))
+    finally:
+        embedded(root / "emb", rows())
+    assert not result.reproduced
+    assert "no longer give the run's numbers" in result.finding[0]
+    curve = result.claims[0]
+    assert curve.verdict == "lower"
+    assert curve.n_opposite > 0
+
+
+def test_the_report_shows_every_claim_choice_and_failure(
+    found: RobustnessResult, tmp_path: Path
+) -> None:
+    for name in ("a", "b"):
+        render_robustness(found, tmp_path / name)
+    files = sorted(p.relative_to(tmp_path / "a") for p in (tmp_path / "a").rglob("*.*"))
+    for file in files:
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+    assert {str(f) for f in files} >= {
+        "report.html", "result.json", "tables/outcomes.csv", "tables/specifications.csv",
+        "figures/specifications-recipe-dress.svg",
+    }  # fmt: skip
+    html = (tmp_path / "a" / "report.html").read_text()
+    assert "No p-value." in html
+    assert "Not reproduced" not in html
+    for words in (*found.finding, *{o.reason for o in found.claims[0].outcomes if o.reason}):
+        assert words.replace("'", "&#39;") in html
+    told = json.loads((tmp_path / "a" / "result.json").read_text())
+    tied = re.findall(r'data-pointer="([^"]+)"[^>]*data-value="([^"]*)"', html)
+    assert len(tied) > 40
+    for where, value in tied:
+        node = told
+        for part in where.strip("/").split("/"):
+            node = node[int(part)] if isinstance(node, list) else node[part]
+        assert float(value) == (node["value"] if isinstance(node, dict) else node)
+    svg = (tmp_path / "a" / "figures" / "specifications-recipe-dress.svg").read_text()
+    assert svg.count("<circle") == 12 + 3  # an estimate each, and the legend
+    assert svg.count(">×</text>") == 12 + 1
+    outcomes = pl.read_csv(tmp_path / "a" / "tables" / "outcomes.csv")
+    assert len(outcomes) == 24
+
+
+def test_what_a_user_asks_for_is_escaped(run: Path, tmp_path: Path) -> None:
+    asked = ("run", "<script>doctor</script>")
+    config = RobustnessConfig(folder=str(run), detectors=("run",), prompts=asked)
+    result = robustness(config)
+    assert result.claims[0].n_failed == 0
+    render_robustness(result, tmp_path)
+    for file in (tmp_path / "report.html", *(tmp_path / "figures").iterdir()):
+        text = file.read_text()
+        assert "&lt;script&gt;doctor" in text
+        assert "<script>doctor" not in text
+
+
+def test_a_run_without_claims_or_of_another_kind_is_refused(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no finished run"):
+        robustness(RobustnessConfig(folder=str(tmp_path)))
+    told = json.loads((run / "result.json").read_text())
+    told["finding"]["claims"] = []
+    told["concept"]["status"] = "no match"
+    (tmp_path / "result.json").write_text(json.dumps(told))
+    with pytest.raises(ConfigError, match=r"no run\.json"):
+        robustness(RobustnessConfig(folder=str(tmp_path)))
+    (tmp_path / "run.json").write_text((run / "run.json").read_text())
+    with pytest.raises(ConfigError, match=r"makes no claim \(no match\)"):
+        robustness(RobustnessConfig(folder=str(tmp_path)))
+
+
+def test_a_run_on_embeddings_keeps_to_its_plan_until_they_change(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = run.parent
+    monkeypatch.chdir(root)
+    monkeypatch.setattr(preregistering, "load_embedder", lambda *_: Words())
+    values = json.loads((run / "run.json").read_text())["config"]
+    for name, embeddings in (("there.toml", "emb"), ("to-come.toml", "later/emb")):
+        asked = values | {"out": name, "embeddings": embeddings}
+        preregistering.preregister(PreregisterConfig.model_validate(asked))
+
+    def held(plan: str) -> Preregistered:
+        asked = values | {"out": None, "preregistered": plan, "show": 1}
+        found = probe(ProbeConfig.model_validate(asked)).preregistered
+        assert found is not None
+        return found
+
+    assert held("there.toml").deviations == ()
+    assert held("to-come.toml").deviations == ()
+    assert held("to-come.toml").made_since == ("embeddings emb",)
+    assert [(c.id, c.outcome) for c in held("there.toml").claims] == [("recipe:dress", "supported")]
+    embedded(root / "emb", rows(seed=1))
+    try:
+        changed = held("there.toml")
+    finally:
+        embedded(root / "emb", rows())
+    assert [(d.of, d.what) for d in changed.deviations] == [("input", "embeddings emb")]
+
+
+# Raters
+
+
+def rated(again: Again, chosen: NDArray[np.int64]) -> Ratings:
+    """Of the near pictures ``chosen``: Ann as the classifier reads, Bea says red half as often."""
+    rows_ = []
+    d = again.data["dress"]
+    near = again.o.concept.near
+    chance = float(len(chosen) / near.sum())
+    for k, i in enumerate(chosen):
+        level = d.attribute.levels[d.label[i]]
+        bea = "blue" if level == "red" and k % 2 else level
+        for rater, said in (("Ann", level), ("Bea", bea)):
+            picture = again.o.pool.files[i].id
+            rows_.append((picture, "data", rater, "dress", said, None, None, chance, None, None))
+    return Ratings(pl.DataFrame(rows_, schema=RATING_SCHEMA, orient="row"), len(rows_))
+
+
+@pytest.fixture(scope="module")
+def opened(run: Path) -> Opened:
+    values = json.loads((run / "run.json").read_text())["config"]
+    values = beside(run.parent, values, ProbeConfig) | {"cache": str(run.parent / "cache")}
+    return open_again(ProbeConfig.model_validate(values), lambda *_: None)
+
+
+OWN = dict.fromkeys(("detector", "threshold", "prompts", "raters"), "run")
+
+
+def drawn(n: int = 120) -> Outputs:
+    """Generated pictures, two thirds of them red, in batches of four."""
+    red = np.arange(n) % 3 > 0
+    vectors = np.array([(0.6, 0.64 if r else -0.64, 0.48) for r in red], dtype=np.float32)
+    files = tuple(PictureFile(f"{i}.png", lambda: b"", "a doctor", "") for i in range(n))
+    prompt = "a photo of a doctor"
+    summary = GeneratedSummary(
+        n_pictures=n, prompts=(prompt,), generator="x", simulated=False, n_unreadable=0, note=""
+    )
+    return Outputs(summary, vectors, files, (prompt,) * n, np.arange(n) // 4, names_concept=True)
+
+
+@pytest.mark.parametrize("with_errors", [False, True])
+@pytest.mark.parametrize("with_ratings", [False, True])
+def test_the_runs_own_specification_is_the_chain_of_a_probe(
+    opened: Opened, with_errors: bool, with_ratings: bool
+) -> None:
+    """With generated pictures, measured errors and ratings: the same claims, number by number."""
+    o = replace(opened, outputs=drawn())
+    if with_errors:
+        confusion = {"red": {"red": 80, "blue": 20}, "blue": {"red": 10, "blue": 90}}
+        accuracy = share(np.arange(200) < 170, np.ones(200, bool), Sample(np.arange(200)))
+        error = KnownError(
+            attribute="dress", domain="x", confusion=confusion, accuracy=accuracy, note=""
+        )
+        o = replace(o, inputs=replace(o.inputs, known_errors=(error,)))
+    if with_ratings:
+        near = np.flatnonzero(o.concept.near)
+        ratings = rated(Again(o, lambda *_: None), near)
+        o = replace(o, inputs=replace(o.inputs, ratings=ratings))
+    found, n = Again(o, lambda *_: None).says(OWN)
+    chain = build_chain(o.inputs, o.config, o.ran.scan, o.pool, o.concept, o.outputs)
+    finding = write_finding(o.inputs, o.concept.result, chain, o.outputs)
+    assert [c.id for c in finding.claims] == list(found) == ["recipe:dress", "generator:dress"]
+    assert n == chain.masks["neighbourhood"].sum()
+    for claim in finding.claims:
+        again = found[claim.id]
+        index, by = claim.estimate.split("/")[2:]
+        shift = chain.shifts[int(index)]
+        assert again.claim is not None
+        assert again.claim.text == claim.text
+        assert again.by == by
+        assert again.estimate == (shift.corrected if by == "corrected" else shift.difference)
+        assert again.range == (shift.with_known_errors if by == "with_known_errors" else None)
+    assert (found["recipe:dress"].by == "corrected") == with_ratings
+    assert (found["generator:dress"].by == "with_known_errors") == with_errors
+
+
+def test_rater_rules_are_reruns_and_pictures_nobody_rated_fail(opened: Opened) -> None:
+    first = Again(opened, lambda *_: None)
+    near = np.flatnonzero(opened.concept.near)
+    ratings = rated(first, near)
+    again = Again(replace(opened, inputs=replace(opened.inputs, ratings=ratings)), lambda *_: None)
+    said = {
+        rule: again.says(OWN | {"raters": rule})[0]["recipe:dress"]
+        for rule in ("run", "unanimous", "rater:Ann", "rater:Bea", "none")
+    }
+    assert {rule: s.by for rule, s in said.items()} == {
+        "run": "corrected", "unanimous": "corrected", "rater:Ann": "corrected",
+        "rater:Bea": "corrected", "none": "difference",
+    }  # fmt: skip
+    values = {rule: s.estimate.value for rule, s in said.items() if s.estimate}
+    assert values["rater:Ann"] == pytest.approx(values["none"])  # all rated, as the classifier
+    assert abs((values["rater:Bea"] or 0) - (values["rater:Ann"] or 0)) > 0.01
+    assert values["unanimous"] == pytest.approx(values["run"])  # two raters: a tie is unknown
+    double = again.says(OWN | {"threshold": "double"})[0]["recipe:dress"]
+    assert double.by != "corrected"
+    assert "outside of what the ratings were drawn from" in double.reason
+    half = again.says(OWN | {"threshold": "half"})[0]["recipe:dress"]
+    assert half.by == "corrected"
+
+
+def test_rules_of_raters_are_listed_where_they_differ() -> None:
+    columns = {"picture": ["a", "a", "b"], "source": ["data"] * 3, "rater": ["A", "B", "A"],
+               "attribute": ["dress"] * 3, "level": ["red", "blue", "red"]}  # fmt: skip
+    two = Ratings(pl.DataFrame(columns), 3)
+    recipe = load_recipe("laion400m")
+    config = RobustnessConfig(folder="x")
+
+    def names(ratings: Ratings | None, **more: object) -> list[str]:
+        asked = config.model_copy(update=more)
+        found = choices_of(asked, recipe, "doctor", ratings)
+        return [c.name for c in found if c.axis == "raters"]
+
+    assert names(None) == ["run"]
+    assert names(two) == ["run", "unanimous", "rater:A", "rater:B", "none"]
+    one = ratings_by("rater:A", two)
+    assert names(one) == ["run", "none"]
+    with pytest.raises(UnknownName, match="unknown rater 'C'"):
+        names(two, raters=("rater:C",))
+    with pytest.raises(UnknownName, match="rater rule"):
+        names(two, raters=("most",))
+    unanimous = ratings_by("unanimous", two)
+    assert unanimous is not None
+    assert unanimous.frame["level"].to_list() == ["unknown", "unknown", "red"]
+    assert one is not None
+    assert one.frame["picture"].to_list() == ["a", "b"]
+    assert ratings_by("none", two) is None
+    assert ratings_by("run", two) is two
+
+
+# Choices
+
+
+def test_a_detector_that_changes_nothing_is_no_choice() -> None:
+    recipe = load_recipe("laion400m")
+    assert with_detector(recipe, "cld2") == recipe
+    other = with_detector(recipe, "fasttext:reliable")
+    changed = [s for s, t in zip(other.step, recipe.step, strict=True) if s != t]
+    assert [s.kind for s in changed] == ["detect-language", "keep-language"]
+    assert changed[0].params == {"detector": "fasttext", "reliable_only": True}
+    assert with_detector(load_recipe("none"), "fasttext") == load_recipe("none")
+    with pytest.raises(UnknownName, match="did you mean cld2"):
+        with_detector(recipe, "cld22")
+    with pytest.raises(ConfigError, match="NAME or NAME:reliable"):
+        with_detector(recipe, "cld2:unsure")
+
+
+@pytest.mark.parametrize("threshold", ["most", "top:0", "top:x", "1.5", "x:0.3", "nan"])
+def test_what_is_no_threshold_is_told(threshold: str) -> None:
+    config = RobustnessConfig(folder="x", thresholds=(threshold,))
+    with pytest.raises(ConfigError, match="is not run, half, double"):
+        choices_of(config, load_recipe("none"), "doctor", None)
+
+
+def test_prompts_of_ones_own_may_be_an_ensemble() -> None:
+    assert prompts_of("portrait", "doctor") == ("a portrait of a doctor",)
+    assert prompts_of("a physician | a GP", "doctor") == ("a physician", "a GP")
+    with pytest.raises(ConfigError, match="empty one"):
+        prompts_of(" | ", "doctor")
+
+
+def choice(axis: str, *names: str) -> list[Choice]:
+    return [Choice(axis=axis, name=name, about="") for name in names]
+
+
+def test_all_are_listed_when_few_and_each_at_most_once_when_many() -> None:
+    choices = [
+        *choice("detector", "run", "a"),
+        *choice("threshold", "run", "b", "c"),
+        *choice("prompts", "run", "d"),
+        *choice("raters", "run"),
+    ]
+    listed = list_specifications(choices, 12, seed=0)
+    assert (len(listed.specifications), listed.n_possible, listed.sampled) == (12, 12, False)
+    assert all(listed.listed)
+    assert set(listed.specifications[0].values()) == {"run"}
+    seen: set[tuple[str, ...]] = set()
+    for seed in range(40):
+        drawn = list_specifications(choices, 4, seed)
+        assert drawn.sampled
+        assert sum(drawn.listed) == 4
+        keys = [tuple(one.values()) for one in drawn.specifications]
+        assert len(set(keys)) == len(keys)
+        assert keys[0] == ("run",) * 4
+        seen |= {k for k, is_listed in zip(keys, drawn.listed, strict=True) if is_listed}
+    assert len(seen) == 12  # each can be drawn, the run's own too
+
+
+def test_where_run_is_no_choice_the_runs_own_is_beside() -> None:
+    choices = [
+        *choice("detector", "a"),
+        *choice("threshold", "run", "b"),
+        *choice("prompts", "run"),
+        *choice("raters", "run"),
+    ]
+    listed = list_specifications(choices, 10, seed=0)
+    assert listed.listed == (False, True, True)
+    assert (listed.n_possible, listed.sampled) == (2, False)

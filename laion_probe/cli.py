@@ -214,6 +214,11 @@ def _run(config: RunConfig, slug: str) -> Iterator[tuple[Path, Path]]:
 def _config(args: argparse.Namespace, kind: type[C]) -> C:
     names = [n for n in kind.model_fields if hasattr(args, n)]
     given = {n: v for n in names if (v := getattr(args, n)) not in (None, [])}
+    for name, value in given.items():
+        for text in value if isinstance(value, list) else [value]:
+            # bytes that the shell gave and that are no text cannot stand in a result.json
+            if isinstance(text, str) and _is_broken(text):
+                raise ConfigError(f"{name}: {one_line(ascii(text))} is not UTF-8; rename it")
     if args.config:
         return load_config(Path(args.config), given, kind)
     if issubclass(kind, DataConfig) and not given.keys() & {"shards", "counts"}:
@@ -224,6 +229,10 @@ def _config(args: argparse.Namespace, kind: type[C]) -> C:
             f"no shards given: use {flag}files, a folder, a glob or URLs, or --config"
         )
     return make_config(given, kind)
+
+
+def _is_broken(text: str) -> bool:
+    return any("\ud800" <= c <= "\udfff" for c in text)
 
 
 def _recipes(args: argparse.Namespace) -> int:

@@ -121,7 +121,10 @@ class About(Value):
 
 
 class CompositionRow(Value):
-    """A level's share at one stage: a row of the composition table, as the evidence has it."""
+    """A level's share at one stage: a row of the composition table, as the evidence has it.
+
+    ``count`` is None of a share that raters corrected: it is estimated, and counts no pictures.
+    """
 
     evidence: str
     pointer: str  # of the Estimate
@@ -129,7 +132,7 @@ class CompositionRow(Value):
     stage: str
     attribute: str
     level: str
-    count: int
+    count: int | None
     share: float | None
     low: float | None
     high: float | None
@@ -138,7 +141,10 @@ class CompositionRow(Value):
 
 
 class LineageStep(Value):
-    """One step of a recipe on these rows; counts are None where it is not observable."""
+    """One step of a recipe on these rows; counts are None where it is not observable.
+
+    ``n_removed`` alone is None where the step could not be judged on any row: that is not 0.
+    """
 
     id: str
     title: str

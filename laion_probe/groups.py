@@ -132,7 +132,7 @@ def _language_group(name: str, detector: str) -> Group:
         )["code"]
 
     title = f"language of the caption as given, as {detector} reads it"
-    return Group(name, title, ("text",), levels, note=f"a guess a caption; {unsure}")
+    return Group(name, title, ("text",), levels, note=f"one guess for each caption; {unsure}")
 
 
 _FORMS: dict[str, Callable[[str, str], Group]] = {

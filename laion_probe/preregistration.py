@@ -148,11 +148,23 @@ class Preregistered(Value):
 def content_hash(content: Mapping[str, object]) -> str:
     """The hash of a preregistration's content, whatever the order of its keys.
 
+    Raises `ConfigError` for text that is not Unicode.
+
     >>> content_hash({"a": 1, "b": "x"}) == content_hash({"b": "x", "a": 1})
     True
     """
     text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(_encoded(text)).hexdigest()
+
+
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise ConfigError(
+            f"an option or a name is not Unicode text: {error.reason}; write it as UTF-8, or give "
+            "the file another name"
+        ) from None
 
 
 def read_preregistration(path: Path) -> Registered:
@@ -197,11 +209,7 @@ def to_toml(registered: Registered) -> str:
     """The file of a sealed preregistration. Raises `ConfigError` for text that is not Unicode."""
     content = {"hash": registered.hash} | _content(registered)
     text = "".join(f"# {line}\n" for line in _HEAD) + "\n".join(_table(content, ())) + "\n"
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise ConfigError(f"an option or a name is not Unicode text: {error.reason}") from None
-    return text
+    return _encoded(text).decode()
 
 
 def _content(registered: Registered) -> dict[str, object]:

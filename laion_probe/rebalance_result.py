@@ -127,8 +127,8 @@ class Predicted(Value):
 class RebalanceResult(Document):
     """Everything that one run of ``rebalance`` found; its report is drawn from it.
 
-    ``n`` rows may have weight, of ``what`` (pictures or rows). ``cannot_mend`` are cells and
-    levels that nobody has.
+    ``n`` rows may have weight, of ``what`` (pictures or rows). By their labels, nobody has the
+    ``empty_levels``, nor the pairs of ``empty_cells`` (the first of ``n_empty_cells``).
     """
 
     schema_version: int = SCHEMA_VERSION

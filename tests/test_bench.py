@@ -21,6 +21,7 @@ from tools.bench.plan import Approach, Files
 from tools.bench.report import lines_of
 from tools.bench.turns import by_pandas, counted, language_step, native
 
+ROOT = Path(__file__).parent.parent
 ROWS, GROUP = 6_000, 2_000
 
 
@@ -355,3 +356,10 @@ def test_thread_counts_are_the_libraries_own_unless_they_are_given(tmp_path, mon
     command = [sys.executable, "-c", told]
     assert measure.run(command, tmp_path).said == {"n": None}
     assert measure.run(command, tmp_path, env=labels.ENV["ratings"]).said == {"n": "1"}
+
+
+def test_parts_without_a_peer_have_a_page_too() -> None:
+    facts = json.loads((ROOT / "docs" / "benchmarks.json").read_text(encoding="utf-8"))
+    page = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    assert "peers" not in facts["outliers"]["versions"]
+    assert "\n".join(lines_of(facts)).strip() == page.strip()

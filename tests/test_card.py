@@ -24,7 +24,7 @@ from laion_probe.questions.card import Card, card, card_of
 from laion_probe.questions.card_hub import hub_languages, licence, size_category
 from laion_probe.render import text
 from laion_probe.render.card import write_card
-from laion_probe.render.card_markdown import fenced, md
+from laion_probe.render.card_markdown import code, fenced, md
 from laion_probe.render.card_model import model_card
 from laion_probe.render.card_readme import dataset_card
 from laion_probe.render.card_summary import summary_page
@@ -125,6 +125,14 @@ def test_escaped_text_reads_as_itself(said: str) -> None:
 def test_a_block_of_code_ends_where_it_should() -> None:
     said = "```\n<b>\n````\n"
     assert MARKDOWN.render(fenced(said)) == "<pre><code>```\n&lt;b&gt;\n````\n</code></pre>\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"), [("/a", "`/a`"), ("/a`b", "`` /a`b ``"), ("``", "``` `` ```")]
+)
+def test_ticks_stay_inside_code(said: str, shown: str) -> None:
+    assert code(said) == shown
+    assert MARKDOWN.render(code(said)) == f"<p><code>{said}</code></p>\n"
 
 
 # Words that machines know
@@ -296,6 +304,45 @@ def test_a_model_card_goes_with_its_generator(folder: Path) -> None:
     assert lines[2].startswith("note: version 'x'")
 
 
+@pytest.mark.usefixtures("no_summary")
+@pytest.mark.parametrize("replace", [False, True])
+def test_a_model_card_of_somebody_else_stays(folder: Path, replace: bool) -> None:
+    mine = folder / "model-card.md"
+    mine.write_text("# Mine\n", encoding="utf-8")
+    sheet = fake_datasheet().model_copy(update={"generators": ()})
+    lines = list(write_card(card_of(sheet, CardConfig(folder=str(folder), replace=replace))))
+    assert mine.read_text(encoding="utf-8") == "# Mine\n"
+    assert "model-card.md" not in lines[0]
+
+
 def test_a_folder_without_a_datasheet(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="laion-probe datasheet"):
         card(CardConfig(folder=str(tmp_path)))
+
+
+# Answers that came later
+
+
+def test_answers_that_the_datasheet_was_made_without_are_told(folder: Path) -> None:
+    (folder / "answers.toml").write_text('[about]\nlicense = "CC-BY-NC-4.0"\n', encoding="utf-8")
+    late = card(CardConfig(folder=str(folder))).refused[0]
+    assert late.startswith("answers.toml was changed after the datasheet was made: run")
+    given = fake_datasheet().about.license
+    (folder / "answers.toml").write_text(f'[about]\nlicense = "{given}"\n', encoding="utf-8")
+    assert not any(
+        "changed after" in words for words in card(CardConfig(folder=str(folder))).refused
+    )
+
+
+def test_a_licence_in_words_is_the_hubs_where_it_has_it() -> None:
+    for words in ("CC BY 4.0", "cc_by_4.0", "CC-BY-4.0"):
+        found = licence(words)
+        assert found is not None and (found.hub, found.given) == ("cc-by-4.0", words)
+
+
+def test_a_share_that_raters_corrected_shows_no_count_of_the_classifiers() -> None:
+    sheet = fake_datasheet()
+    rows = tuple(row.model_copy(update={"count": None}) for row in sheet.compositions)
+    said = model_card(_card(sheet.model_copy(update={"compositions": rows})))
+    assert said is not None and "n = " not in said
+    assert "n = " in (model_card(_card(sheet)) or "")

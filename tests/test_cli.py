@@ -266,3 +266,11 @@ def test_help_says_which_words_an_option_takes(capsys):
     said = " ".join(capsys.readouterr().out.split())
     assert "--kind {auto,flat,ivf,ivfpq,fastscan,on-disk}" in said
     assert "(default: 4G)" in said
+
+
+def test_an_option_that_is_no_text_is_an_error_of_one_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.main(["scan", "caf\udce9.parquet"]) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "shards" in said and "is not UTF-8; rename it" in said

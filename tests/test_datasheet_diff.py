@@ -130,7 +130,7 @@ def test_a_sample_without_intervals_cannot_tell(
     """One row group says nothing of the others, which is not the same as no difference."""
     sample = make(tmp_path / "d", filtered[2], tmp_path / "c", max_units=1)
     diff = datasheet_diff(filtered[0], sample)
-    assert {c.differs for c in diff.shares} <= {None}
+    assert {c.differs for c in diff.shares} == {None}
     assert "no share is shown to differ" in diff.finding
 
 
@@ -158,11 +158,21 @@ def test_pages(filtered: tuple[Path, Path, Path], tmp_path: Path) -> None:
     assert page == diff_html(hostile)
     assert page.count("<script>") == 1, "our own"
     markdown = (tmp_path / "diff.md").read_text()
-    assert r"\<script\>\*x\*\|" in markdown
+    assert r"&lt;script&gt;\*x\*\|" in markdown
     table = [line for line in markdown.splitlines() if line.startswith("| ")]
     assert len(table) > 20
     for c in diff.answers:
         assert c.question in page
+
+
+def test_a_folder_that_cannot_be_written_to_is_said(
+    filtered: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    file = tmp_path / "file"
+    file.write_text("mine")
+    with pytest.raises(ConfigError, match="give an --out"):
+        render_datasheet_diff(datasheet_diff(*filtered[:2]), file)
+    assert file.read_text() == "mine"
 
 
 def test_what_was_asked_for() -> None:

@@ -16,12 +16,20 @@ from shardmaker import CAPTIONS, write
 
 from laion_probe.config import make_config
 from laion_probe.config.datasheet import DatasheetConfig
-from laion_probe.data_result import DataResult
+from laion_probe.counts import UnitCounts
+from laion_probe.data_result import DataResult, Domains
 from laion_probe.errors import ConfigError, ShardError, UnknownName
 from laion_probe.questions import describing
+from laion_probe.questions.counted import Counted
 from laion_probe.questions.describing import describe
-from laion_probe.questions.describing_facts import repeated_of
-from laion_probe.questions.describing_unit import DescribePlan, DescribeWork, most_frequent
+from laion_probe.questions.describing_facts import domains_of, repeated_of
+from laion_probe.questions.describing_unit import (
+    NO_DOMAIN,
+    ROWS,
+    DescribePlan,
+    DescribeWork,
+    most_frequent,
+)
 from laion_probe.shards import list_shards, list_units
 
 N = 60
@@ -160,6 +168,11 @@ def test_a_sample_has_intervals_and_no_duplicates(tmp_path: Path, cache: Path) -
     assert license_.missing.low <= 1 / 3 <= license_.missing.high
     assert found.domains is not None
     assert all(d.share.low is not None for d in found.domains.top[:2])
+    punsafe = next(x for x in found.scores if x.name == "punsafe")
+    (least,) = punsafe.at_least
+    assert least.share.value == least.n / punsafe.n
+    assert least.share.low is not None
+    assert least.share.low <= 0.5 <= (least.share.high or 0)
 
 
 def test_many_keys_are_followed_in_part(
@@ -215,6 +228,28 @@ def test_frequent_ones_are_never_missed_by_more_than_said(units: list[list[str]]
     for name, n in true.items():
         assert held.get(name, 0) <= n <= held.get(name, 0) + missed
     assert missed <= sum(true.values()) / 4, "n / (k + 1) in all"
+
+
+def test_a_column_that_serves_two_is_missing_once(tmp_path: Path, cache: Path) -> None:
+    found = run(write(tmp_path, table().rename({"WIDTH": "original_width"})), cache)
+    (column,) = (c for c in found.columns if c.name == "original_width")
+    assert {x.name for x in found.scores} >= {"width", "original_width"}
+    assert (column.n_rows, column.n_missing) == (N, table()["WIDTH"].null_count())
+
+
+def test_what_the_count_of_a_domain_may_have_missed_is_inside_its_share() -> None:
+    counted = Counted(1, 0.95, sampled=False)
+    counted.add(UnitCounts.of("u", [(ROWS, "", 0, 0, 200), (NO_DOMAIN, "", 0, 0, 0)]))
+    (one,) = domains(counted, {"a.com": 50}, 10).top
+    assert (one.share.value, one.share.low, one.share.high) == (0.25, 0.25, 0.3)
+    (one,) = domains(counted, {"a.com": 50}, 0).top
+    assert (one.share.value, one.share.low) == (0.25, None), "it is exact"
+
+
+def domains(counted: Counted, found: dict[str, int], missed: int) -> Domains:
+    result = domains_of(counted, found, missed, ())
+    assert result is not None
+    return result
 
 
 def test_exchanged_sizes_are_seen(tmp_path: Path, cache: Path) -> None:

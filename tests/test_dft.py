@@ -137,6 +137,8 @@ def test_of_several_generators_one_is_named(tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match="did you mean two"):
         plan(tmp_path, **asked, generator="tow")
     assert plan(tmp_path, **asked, generator="two").rule == "gap"
+    with pytest.raises(ConfigError, match="give the folder of that run"):
+        plan(tmp_path, **{**asked, "folder": None}, generator="two")
 
 
 # Files
@@ -186,6 +188,12 @@ def test_compare_reads_the_evaluation(planned: tuple[DftResult, Path]) -> None:
         assert all(len(prompts_of(c, texts, concepts)) == 1 for c in concepts)
         seen += concepts
     assert sorted(seen) == sorted(JOBS)
+
+
+def test_a_profession_that_compare_would_skip_is_told(tmp_path: Path) -> None:
+    jobs = terms_file(tmp_path, "profession", [{"term": "# of a list"}, {"term": "nurse"}])
+    with pytest.raises(ConfigError, match="begins with #"):
+        plan(tmp_path, professions=(jobs,), axis=("gender",), held_out=0)
 
 
 def test_every_shipped_profession_is_told_apart_in_the_evaluation(tmp_path: Path) -> None:
@@ -282,6 +290,7 @@ def test_hostile_words_stay_words(tmp_path: Path) -> None:
     assert not [a for _, a in read.tags if any(key.startswith("on") for key in a)]
     words = dft_markdown(result)
     assert not re.search(r"(?<!\\)[<>\[]", re.sub(r"\n> About.*", "", words))
+    assert "`faith.toml`:" in words, "nothing is escaped inside of code"
 
 
 def test_the_plan_says_what_to_do_in_order(planned: tuple[DftResult, Path]) -> None:

@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 import test_blocked
 import test_compose_report
+import test_datasheet
 import test_dft
 import test_drift_report
 import test_nonresponse_report
@@ -45,6 +46,7 @@ def cases() -> dict[str, Document]:
         "nonresponse": next(iter(test_nonresponse_report.cases().values())),
     }
     with tempfile.TemporaryDirectory() as folder:
+        made["neighbours"] = test_datasheet._neighbours()
         made["drift"] = test_drift_report.only_levels(Path(folder))
         rows = test_blocked.planted()
         made["dft"] = test_dft.plan(Path(folder) / "dft", **test_dft.GENDER_ONLY, per_cell=3)
@@ -53,7 +55,7 @@ def cases() -> dict[str, Document]:
 
 
 CASES = ("probe", "probe, rated", "filters", "scan", "compare", "outliers")
-CASES += ("compose", "nonresponse", "drift", "dft", "blocked", "datasheet")
+CASES += ("compose", "nonresponse", "neighbours", "drift", "dft", "blocked", "datasheet")
 
 
 def shown(cell: object) -> str:
@@ -88,7 +90,9 @@ def test_a_columns_type_does_not_hang_on_what_is_in_it(case: str) -> None:
     for name, frame in frames(cases()[case]).items():
         estimates = frame.columns[-8:] == ESTIMATE.split()
         for column, dtype in frame.schema.items():
-            if column.startswith("n_") or (estimates and column in ("n", "units")):
+            if column == "n_near_is_all":
+                assert dtype == pl.Boolean
+            elif column.startswith("n_") or (estimates and column in ("n", "units")):
                 assert dtype == pl.Int64, (name, column)
             if estimates and column in ("value", "low", "high", "level"):
                 assert dtype == pl.Float64, (name, column)

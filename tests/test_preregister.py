@@ -15,6 +15,7 @@ from laion_probe.errors import ConfigError
 from laion_probe.preregistration import Registered, read_preregistration
 from laion_probe.questions import inputs as opened
 from laion_probe.questions import preregistering
+from laion_probe.questions.inputs import Inputs
 from laion_probe.questions.preregistering import preregister
 from laion_probe.questions.probe import probe
 from laion_probe.render import report_html
@@ -169,6 +170,22 @@ def test_nothing_is_written_over_and_a_plan_has_no_plan(data: Path) -> None:
     assert (data / "plan.toml").read_bytes() == before
     with pytest.raises(ConfigError, match="leave it out"):
         registered(config_of(data, preregistered="x.toml"), data / "other.toml")
+
+
+def test_one_that_was_written_meanwhile_is_not_written_over(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, plan_of = data / "plan.toml", preregistering.plan_of
+
+    def slow(config: ProbeConfig, inputs: Inputs, written: str) -> Registered:
+        path.write_text("of another run")
+        return plan_of(config, inputs, written)
+
+    monkeypatch.setattr(preregistering, "plan_of", slow)
+    with pytest.raises(ConfigError, match="not written over"):
+        registered(config_of(data), path)
+    assert path.read_text() == "of another run"
+    assert {p.name for p in data.iterdir()} <= {"shards", "plan.toml", "cache"}
 
 
 def test_pictures_that_are_still_to_be_generated_are_registered_by_name(

@@ -149,8 +149,9 @@ def test_a_plan_of_another_shape_names_the_version(tmp_path: Path) -> None:
 
 
 def test_text_that_is_not_unicode_is_an_error() -> None:
-    with pytest.raises(ConfigError, match="not Unicode"):
-        to_toml(plan(expected=("\udc80",)))
+    for step in (to_toml, Registered.sealed):
+        with pytest.raises(ConfigError, match="not Unicode"):
+            step(plan(expected=("\udc80",)))
 
 
 # Deviations

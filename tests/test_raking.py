@@ -78,10 +78,14 @@ def test_a_million_rows_and_four_margins_take_seconds_and_converge() -> None:
     rng = np.random.default_rng(5)
     codes, margins = drawn(rng, 1_000_000, (6, 5, 8, 3))
     start = time.process_time()
-    level, rows, _ = cells_of(codes, (6, 5, 8, 3))
-    found = rake(Problem(margins, level, rows.astype(float)))
+    level, rows, cell = cells_of(codes, (6, 5, 8, 3))
+    problem = Problem(margins, level, rows.astype(float))
+    found = rake(problem)
     assert time.process_time() - start < 5
     assert found.error <= 1e-6
+    # sweep for sweep what the plain reference does to the very same rows
+    few = rake(problem, tolerance=0, sweeps=4).weight[cell]
+    assert np.abs(few - plain_rake(codes, margins, 4)).max() < 1e-9
 
 
 def test_a_bound_gives_the_nearest_weights_under_it() -> None:
@@ -175,11 +179,39 @@ def test_margins_that_leave_a_cell_no_weight_are_reached_all_the_same() -> None:
     assert rake(two(0.5, 0.5, (40, 0, 40, 20)), sweeps=300).error > 1e-6  # plain fitting is slow
 
 
+def test_the_bound_is_kept_where_cells_get_no_weight() -> None:
+    # as above, women are lighter, and men who are lighter get none; a third margin leaves a choice
+    level = np.array([[0, 0, 1, 1, 1, 1], [0, 0, 0, 0, 1, 1], [0, 1, 0, 1, 0, 1]])
+    margins = tuple(
+        Margin(name, ("a", "b"), np.array([0.5, 0.5])) for name in ("gender", "tone", "place")
+    )
+    n = np.array([30.0, 10, 20, 20, 15, 5])
+    free = solve(Problem(margins, level, n))
+    assert isinstance(free, Raked)
+    assert free.weight.max() == pytest.approx(5)
+    bound = solve(Problem(margins, level, n, 4.0))
+    assert isinstance(bound, Raked)
+    assert bound.reached
+    assert bound.weight.max() == pytest.approx(4)
+    assert float(n @ bound.weight) == pytest.approx(n.sum())
+
+
+@pytest.mark.parametrize(("n", "gender"), [((40, 0, 40, 20), 1.0), ((40, 0, 0, 20), 0.0)])
+def test_what_can_be_had_may_be_one_share_only(
+    n: tuple[float, float, float, float], gender: float
+) -> None:
+    found = solve(two(gender, 0.5, n))
+    assert isinstance(found, Conflict)
+    only = gender if found.wanted[-1].level == "lighter" else 1 - gender
+    assert (found.low, found.high) == pytest.approx((only, only), abs=1e-6)
+
+
 def test_the_smallest_bound_that_would_do_is_told() -> None:
     problem = two(0.5, 0.5, (10, 10, 40, 40))
     tight = solve(Problem(problem.margins, problem.level, problem.n, 2.0))
     assert isinstance(tight, Conflict)
     assert tight.kind == "bound"
+    assert [w.level for w in tight.wanted] in (["woman"], ["man"])  # tone needs no weight at all
     assert tight.least == pytest.approx(2.5, abs=1e-6)
     enough = solve(Problem(problem.margins, problem.level, problem.n, tight.least + 1e-6))
     assert isinstance(enough, Raked)
@@ -301,6 +333,64 @@ def test_predicted_shares_cover_and_labels_alone_do_not(subset: int | None) -> N
         wrong += abs(float(holds @ read / holds.sum()) - truth) < 0.01
     assert 0.93 * trials <= covered <= 0.98 * trials
     assert wrong < 0.1 * trials
+
+
+def test_a_small_subset_is_predicted_by_the_cells_that_were_drawn() -> None:
+    """Fifteen of ten cells: a machine that hardly errs, so that the cells' numbers matter most."""
+    rng = np.random.default_rng(7)
+    n, trials = 2000, 400
+    kind = (rng.random(n) < 0.3).astype(np.int64)
+    true = np.where(rng.random(n) < 0.02, 1 - kind, kind).astype(float)
+    codes = np.array([kind, rng.choice(5, n, p=[0.4, 0.3, 0.2, 0.07, 0.03])])
+    level, rows, cell = cells_of(codes, (2, 5))
+    margins = tuple(Margin(f"v{k}", tuple(map(str, range(k))), np.full(k, 1 / k)) for k in (2, 5))
+    found = solve(Problem(margins, level, rows.astype(float)))
+    assert isinstance(found, Raked)
+    chance, every = chances(found.weight[cell], 15), np.ones(n)
+    members = [np.flatnonzero(cell == c) for c in range(len(rows))]
+    covered = anyhow = 0
+    for _ in range(trials):
+        drawn_ = np.zeros(n, bool)
+        for mine in members:
+            drawn_[rng.choice(mine, len(mine) // 2, replace=False)] = True
+        data = Rated(kind.astype(float), every, drawn_, true, every, (rows // 2 / rows)[cell], cell)
+        chosen = draw_subset(chance, cell, rng)
+        given = (np.bincount(cell[chosen], minlength=len(rows)) / rows)[cell]
+        truth = float(true[chosen].mean())
+        for weight in (given, chance):
+            e = predicted_share(data, weight, chance=weight)
+            assert e.low is not None
+            assert e.high is not None
+            holds = e.low - 1e-9 <= truth <= e.high + 1e-9
+            covered += holds and weight is given
+            anyhow += holds and weight is chance
+    assert 0.93 * trials <= covered <= 0.99 * trials
+    assert anyhow < 0.93 * trials  # whatever the numbers: too narrow
+
+
+def test_rows_of_much_weight_that_nobody_rated_are_all_or_none() -> None:
+    """Twenty rows get half of the weight; a few ratings of a thousand may meet none of them."""
+    rng = np.random.default_rng(8)
+    n, trials, k = 1000, 300, 40
+    read = (np.arange(n) < 20).astype(float)
+    true = np.where(read == 1, np.arange(n) % 2, 0.0)
+    weight, every, one = np.where(read == 1, 25, 500 / 980), np.ones(n), np.zeros(n, np.int64)
+    truth, covered, unmet = float(weight @ true / weight.sum()), 0, 0
+    assert truth == pytest.approx(0.25)
+    for _ in range(trials):
+        drawn_ = np.zeros(n, bool)
+        drawn_[rng.choice(n, k, replace=False)] = True
+        data = Rated(read, every, drawn_, true, every, np.full(n, k / n), one)
+        e = predicted_share(data, weight)
+        assert e.low is not None
+        assert e.high is not None
+        covered += e.low <= truth <= e.high
+        if not read[drawn_].any():
+            unmet += 1
+            assert "50.0% of the weight, have no rating" in e.method
+            assert e.high > 0.5
+    assert unmet > 0.3 * trials
+    assert covered >= 0.93 * trials
 
 
 @pytest.mark.parametrize("rare", [1.0, 0.01])

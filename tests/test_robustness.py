@@ -21,6 +21,7 @@ from laion_probe.errors import ConfigError, UnknownName
 from laion_probe.estimate import Sample, share
 from laion_probe.pictures import PictureFile
 from laion_probe.preregistration import Preregistered
+from laion_probe.probe_result import ProbeResult
 from laion_probe.questions import preregistering
 from laion_probe.questions.chain import build_chain
 from laion_probe.questions.finding import write_finding
@@ -28,19 +29,21 @@ from laion_probe.questions.outputs import Outputs
 from laion_probe.questions.probe import probe
 from laion_probe.questions.robustness import robustness
 from laion_probe.questions.robustness_choices import (
+    Listed,
     choices_of,
     list_specifications,
     prompts_of,
     ratings_by,
     with_detector,
 )
+from laion_probe.questions.robustness_curves import Reruns, curve
 from laion_probe.questions.robustness_reruns import Again, Opened, open_again
 from laion_probe.questions.robustness_words import hinge
 from laion_probe.ratings.table import RATING_SCHEMA, Ratings
 from laion_probe.recipes import load_recipe
 from laion_probe.render.robustness_report import render_robustness
 from laion_probe.results import GeneratedSummary, KnownError
-from laion_probe.robustness_result import ByChoice, Choice, ClaimCurve, RobustnessResult
+from laion_probe.robustness_result import AXES, ByChoice, Choice, ClaimCurve, RobustnessResult
 
 KEY = {"model": "made-up", "pretrained": "", "weights_sha256": "0" * 64,
        "preprocess": "none", "precision": "fp32"}  # fmt: skip
@@ -238,6 +241,19 @@ def test_inputs_that_changed_since_the_run_are_told(run: Path, model: None) -> N
     curve = result.claims[0]
     assert curve.verdict == "lower"
     assert curve.n_opposite > 0
+
+
+def test_a_claim_that_is_no_longer_made_is_told(run: Path) -> None:
+    told = json.loads((run / "result.json").read_text())
+    first = told["finding"]["claims"][0]
+    gone = first | {"id": "generator:dress"}  # its pictures no longer name the concept
+    result = ProbeResult.model_validate(told | {"finding": told["finding"] | {"claims": [gone]}})
+    own = dict.fromkeys(AXES, "run")
+    listed = Listed((own,), (True,), 1)
+    choices = [Choice(axis=axis, name="run", about="") for axis in AXES]
+    found = curve(Reruns(result, listed, choices, [{}], 0.95), result.finding.claims[0], "x")
+    assert (found.n, found.n_failed, found.n_same) == (1, 1, 0)
+    assert "inputs have changed" in found.outcomes[0].reason
 
 
 def test_the_report_shows_every_claim_choice_and_failure(

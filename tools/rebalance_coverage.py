@@ -171,13 +171,15 @@ def count(labels: Sequence[Labels], design: Design, trials: int, seed: int = 0) 
         rated = np.zeros(total, bool)
         for where, k in zip(members, size, strict=True):
             rated[rng.choice(where, k, replace=False)] = True
-        holds = weight
+        holds, plan, drawn = weight, weight, None
         if chance is not None:
+            chosen = draw_subset(chance, cell, rng)
             holds = np.zeros(total)
-            holds[draw_subset(chance, cell, rng)] = 1.0
+            holds[chosen] = 1.0
+            plan = drawn = (np.bincount(cell[chosen], minlength=len(n)) / n)[cell]
         for i, (hit, base, true_hit, true_base) in enumerate(masks):
             data = Rated(hit, base, rated, true_hit, true_base, probability, cell)
-            e = predicted_share(data, weight, chance=chance)
+            e = predicted_share(data, plan, chance=drawn)
             truth = float(holds @ true_hit) / float(holds @ true_base)
             assert e.low is not None
             assert e.high is not None
@@ -216,11 +218,19 @@ def _margin(labels: Labels, share: float) -> Margin:
 
 
 def lines(labels: Sequence[Labels], trials: int) -> Iterator[str]:
-    """The table, a line a design and share."""
+    """The table, a line a design and share, and how many of them are in the band."""
     n = len(labels[0].read)
+    found = [
+        (design, q, c)
+        for design in DESIGNS
+        for q, c in zip(asked_of(labels), count(labels, design, trials), strict=True)
+    ]
+    above, below = (sum(x) for x in zip(*(_outside(c) for _, _, c in found), strict=True))
     yield (
         f"{n:,} pictures of data/demo, {trials:,} seeded repetitions, nominal 95 % (two-sided band "
-        f"{BAND[0]:,} to {BAND[1]:,} of 2 000). Covered, by:"
+        f"{BAND[0]:,} to {BAND[1]:,} of 2 000). Of the {len(found)} lines, "
+        f"{len(found) - above - below} are in the band, {above} above it, {below} below it. "
+        "Covered, by:"
     )
     yield ""
     yield (
@@ -228,13 +238,18 @@ def lines(labels: Sequence[Labels], trials: int) -> Iterator[str]:
         "are | labels as a sample | plan's weights forgotten |"
     )
     yield "| --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
-    for design in DESIGNS:
-        for q, c in zip(asked_of(labels), count(labels, design, trials), strict=True):
-            yield (
-                f"| {design.name} | {design.n_rated} | {q.name} | {100 * c.truth:.1f} % | "
-                f"{100 * c.read:.1f} % | {c.covered} | {100 * c.wide:.1f} | {c.n_exact} | "
-                f"{c.n_as_sample} | {c.n_unweighted} |"
-            )
+    for design, q, c in found:
+        yield (
+            f"| {design.name} | {design.n_rated} | {q.name} | {100 * c.truth:.1f} % | "
+            f"{100 * c.read:.1f} % | {c.covered} | {100 * c.wide:.1f} | {c.n_exact} | "
+            f"{c.n_as_sample} | {c.n_unweighted} |"
+        )
+
+
+def _outside(c: Counted) -> tuple[bool, bool]:
+    """Whether more, or fewer, intervals held the truth than the band has, which is of 2 000."""
+    part = c.covered * TRIALS / c.trials
+    return part > BAND[1], part < BAND[0]
 
 
 def write(page: Path, labels: Sequence[Labels], trials: int = TRIALS) -> None:

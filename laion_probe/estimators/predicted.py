@@ -44,11 +44,12 @@ def predicted_share(
     """The share of hits in the base by ``weight`` (N,), as raters would see it.
 
     Estimand: sum(weight * true_hit) / sum(weight * true_base) over these N rows; with ``chance``
-    (N,), each row's chance of being in a subset drawn by the weights, the share in the subset that
-    is drawn, whoever that is. Wilson's interval with Satterthwaite's degrees of freedom, never
-    narrower than three errors that no rating has met, at the weight of the stratum where one weighs
-    most. Assumes that rated rows were drawn from all N with the stated chances, and that weights do
-    not depend on who was rated, nor on what raters said. With fewer than 20 of the rarer kind by
+    (N,), each row's chance of being in a subset, to which ``weight`` is then proportional, the
+    share in the subset that is drawn, whoever that is. Wilson's interval with Satterthwaite's
+    degrees of freedom, never narrower than three errors that no rating has met, at the weight of
+    the stratum where one weighs most; rows heavier than every rated one count as all and as none.
+    Assumes that rated rows were drawn from all N with the stated chances, and that weights do not
+    depend on who was rated, nor on what raters said. With fewer than 20 of the rarer kind by
     weight, or 30 effective labels, ratings stand alone with Clopper-Pearson's interval. Fails where
     hardly any rated row has a weight; None where fewer than two have.
 
@@ -113,6 +114,11 @@ def predicted_share(
         method = f"{name}, ratings weighted as the plan weights rows, Wilson on the effective size"
     if chance is not None:
         method += ", with the draw of the subset"
+    # a level of few rows and much weight, none of them rated: no rating bears on it
+    unmet = float(w[w > float(w[row].max()) * (1 + 1e-9)].sum()) / len(w)
+    if unmet > 0:
+        low, high = max(0.0, low - unmet), min(1.0, high + unmet)
+        method += f"; the heaviest rows, {unmet:.1%} of the weight, have no rating: all or none"
     return Estimate(
         value=value,
         low=min(value, low),

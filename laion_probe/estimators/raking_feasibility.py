@@ -16,11 +16,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linprog
-from scipy.sparse import csr_array, vstack
+from scipy.sparse import csr_array, hstack, vstack
 
 from laion_probe.estimators.raking import Problem, Raked, rake
 
-__all__ = ["Conflict", "Wanted", "solve"]
+__all__ = ["Conflict", "Wanted", "attainable", "solve"]
 
 Floats = NDArray[np.float64]
 
@@ -45,9 +45,10 @@ class Wanted:
 class Conflict:
     """Why targets cannot be reached together.
 
-    ``nobody``: no row has the level. ``bound``: they can, with a largest weight of ``least`` or
-    more. ``contradiction``: ``wanted`` cannot hold together, and without any one of them the others
-    could; with the others, the share of the last is from ``low`` to ``high``.
+    ``nobody``: no row has the level. ``bound``: all can be, with a largest weight of ``least`` or
+    more; ``wanted`` need more than was allowed. ``contradiction``: ``wanted`` cannot hold together,
+    whatever the weights; with the others, the share of the last is from ``low`` to ``high``. In
+    both, without any one of ``wanted`` the others could be had.
     """
 
     kind: Literal["nobody", "bound", "contradiction"]
@@ -77,8 +78,50 @@ def solve(problem: Problem) -> Raked | Conflict:
     if conflict := _conflict(problem):
         return conflict
     some = _support(problem)
-    rest = replace(problem, level=problem.level[:, some], n=problem.n[some])
+    n = problem.n[some]
+    # the bound is in units of the mean over all rows, of which those left are a part
+    most = problem.most * float(n.sum() / problem.n.sum())
+    rest = replace(problem, level=problem.level[:, some], n=n, most=most)
     return _spread(problem, some, rake(rest, _TOLERANCE / 10, _PATIENT, 1.0))
+
+
+def attainable(
+    problem: Problem, margin: str, level: str, following: Sequence[str]
+) -> tuple[float, float] | None:
+    """The least and the most share that a level can have with all other margins as asked.
+
+    Of its own margin, the levels ``following`` share what it leaves as they share the rows; others
+    have their targets. Weights may be of any size. None where the other margins contradict, or
+    nobody has a following level.
+
+    >>> from laion_probe.estimators.raking import Margin
+    >>> half = np.array([0.5, 0.5])
+    >>> margins = Margin("sex", ("w", "m"), half), Margin("tone", ("light", "dark"), half)
+    >>> women_are_light = Problem(margins, np.array([[0, 1, 1], [0, 0, 1]]), np.ones(3))
+    >>> attainable(women_are_light, "tone", "dark", ["light"])
+    (0.0, 0.5)
+    """
+    rows = _Rows.of(problem)
+    place = {(w.margin, w.level): i for i, w in enumerate(rows.wanted)}
+    at, free = place[margin, level], [place[margin, x] for x in following]
+    share = np.array([rows.wanted[i].share for i in free])
+    if share.sum() <= 0:
+        return None
+    # one more variable: the level's share, which takes from the others what they have of the rest
+    whole = float(rows.target[at] + rows.target[free].sum())
+    column, b = np.zeros((len(rows.target), 1)), rows.target.copy()
+    column[at], b[at] = -1, 0
+    column[free, 0] = share / share.sum()
+    b[free] = column[free, 0] * whole
+    a = hstack([rows.matrix, csr_array(column)], format="csr")
+    ends = []
+    for sign in (1.0, -1.0):
+        cost = np.append(np.zeros(len(rows.mass)), sign)
+        found = linprog(cost, A_eq=a, b_eq=b, bounds=(0, 1))
+        if found.status != 0:
+            return None
+        ends.append(min(whole, max(0.0, sign * float(found.fun))))
+    return ends[0], ends[1]
 
 
 def _spread(problem: Problem, some: NDArray[np.bool_], part: Raked) -> Raked:
@@ -127,6 +170,10 @@ class _Rows:
             mass,
         )
 
+    def change(self, i: int) -> float:
+        """How far a level's target is from its share."""
+        return round(abs(self.wanted[i].target - self.wanted[i].share), 9)
+
     def optimum(self, some: Sequence[int], cost: Floats, most: float) -> float | None:
         """The least cost @ x with the chosen constraints, sum(x) = 1; None where there is no x."""
         limit = np.where(np.isinf(most), 1.0, np.minimum(1.0, most * self.mass))
@@ -146,34 +193,40 @@ def _conflict(problem: Problem) -> Conflict | None:
     if rows.holds(every, problem.most):
         return None
     if rows.holds(every, math.inf):
-        return Conflict("bound", rows.wanted, least=_least_bound(rows))
-    kept = _irreducible(rows, problem)
-    *others, last = kept
+        tight = _irreducible(rows, problem, problem.most)
+        return Conflict("bound", tuple(rows.wanted[i] for i in tight), least=_least_bound(rows))
+    kept = _irreducible(rows, problem, math.inf)
+    # told of last: of the margin that was named last, the level that is to change most
+    of_last = [i for i in kept if rows.wanted[i].margin == rows.wanted[kept[-1]].margin]
+    last = max(of_last, key=rows.change)
+    others = [i for i in kept if i != last]
     pointing = np.asarray(rows.matrix[[last]].toarray()[0], float)
     low = rows.optimum(others, pointing, math.inf)
     high = rows.optimum(others, -pointing, math.inf)
     return Conflict(
         "contradiction",
-        tuple(rows.wanted[i] for i in kept),
-        low=max(0.0, low or 0.0),
-        high=min(1.0, -(high or -1.0)),
+        tuple(rows.wanted[i] for i in (*others, last)),
+        low=0.0 if low is None else max(0.0, low),
+        high=1.0 if high is None else min(1.0, max(0.0, -high)),
     )
 
 
-def _irreducible(rows: _Rows, problem: Problem) -> list[int]:
-    """Constraints that contradict, none of them needlessly; whole margins are left out first."""
+def _irreducible(rows: _Rows, problem: Problem, most: float) -> list[int]:
+    """Constraints that cannot hold together with no weight above ``most``, none of them needlessly.
+
+    Whole margins are left out first.
+    """
     starts = np.cumsum([0, *(len(m.levels) for m in problem.margins)])
     blocks = [list(range(a, b)) for a, b in itertools.pairwise(starts.tolist())]
     for block in list(blocks):
         rest = [i for other in blocks if other is not block for i in other]
-        if rest and not rows.holds(rest, math.inf):
+        if rest and not rows.holds(rest, most):
             blocks.remove(block)
     kept = [i for block in blocks for i in block]
-    # what was asked to change is told of last, so that it stays; the smallest changes go first
-    change = {i: round(abs(rows.wanted[i].target - rows.wanted[i].share), 9) for i in kept}
-    for i in sorted(kept, key=lambda i: (change[i], -i)):
+    # what was asked to change is told of, so that it stays; the smallest changes go first
+    for i in sorted(kept, key=lambda i: (rows.change(i), -i)):
         rest = [k for k in kept if k != i]
-        if not rows.holds(rest, math.inf):
+        if rest and not rows.holds(rest, most):
             kept = rest
     return kept
 

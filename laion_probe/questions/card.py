@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import datetime
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from laion_probe.config.card import CardConfig
 from laion_probe.datasheet_result import About, DatasheetResult
 from laion_probe.questions.card_hub import Licence, hub_languages, licence, size_category
-from laion_probe.questions.datasheet_files import read_datasheet
+from laion_probe.questions.datasheet_files import ANSWERS, Answers, read_answers, read_datasheet
 
 __all__ = ["Card", "Creator", "card", "card_of"]
 
@@ -76,7 +76,25 @@ def card(config: CardConfig) -> Card:
     ('a licence', 'how to cite it')
     """
     folder = Path(config.folder)
-    return card_of(read_datasheet(folder), config)
+    made = card_of(read_datasheet(folder), config)
+    answers = folder / ANSWERS
+    if answers.is_file() and _says_more(read_answers(answers), made.datasheet):
+        late = (
+            f"{ANSWERS} was changed after the datasheet was made: run `laion-probe datasheet "
+            f"{folder}` again, and then this"
+        )
+        made = replace(made, refused=(late, *made.refused))
+    return made
+
+
+def _says_more(answers: Answers, sheet: DatasheetResult) -> bool:
+    """Whether a person's answers hold what the datasheet was made without."""
+    known = {a.id: a.person for section in sheet.sections for a in section.answers}
+    given = answers.about.model_dump(exclude_defaults=True)
+    return any(getattr(sheet.about, key) != getattr(answers.about, key) for key in given) or any(
+        words.strip() and known.get(question, "").strip() != words.strip()
+        for question, words in answers.said.items()
+    )
 
 
 def card_of(datasheet: DatasheetResult, config: CardConfig) -> Card:

@@ -90,6 +90,8 @@ def licence(given: str) -> Licence | None:
 
     >>> licence("CC-BY-4.0").croissant, licence("ODC-By-1.0").hub
     ('https://spdx.org/licenses/CC-BY-4.0', 'odc-by')
+    >>> licence("CC BY 4.0").hub
+    'cc-by-4.0'
     >>> licence("https://example.org/terms/") == Licence(
     ...     "https://example.org/terms/", "other", "example.org-terms", *(
     ...     "https://example.org/terms/",) * 2)
@@ -100,7 +102,7 @@ def licence(given: str) -> Licence | None:
         return None
     if re.fullmatch(r"https?://[^\s<>\"]+", given):
         return Licence(given, "other", _slug(given.partition("://")[2]), given, given)
-    key = given.lower()
+    key = re.sub(r"[\s_]+", "-", given.lower())
     hub = key if key in _BY_HUB else _HUB_OF.get(key, "")
     if not hub:
         return Licence(given, "other", _slug(given), "", given)

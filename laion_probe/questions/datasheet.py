@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
@@ -26,14 +27,14 @@ from laion_probe.questions.datasheet_files import (
     DATASHEET,
     EVIDENCE,
     Answers,
+    agreed_answers,
     asked_sections,
     is_datasheet,
     keep_answers,
-    read_answers,
     read_datasheet,
     write_file,
 )
-from laion_probe.questions.datasheet_numbers import Source
+from laion_probe.questions.datasheet_numbers import Source, size_field
 from laion_probe.questions.datasheet_runs import statements_of
 from laion_probe.questions.datasheet_tables import (
     compositions_of,
@@ -80,19 +81,22 @@ def datasheet(
     """Make a datasheet, or make one anew, and write its JSON, evidence and form of answers.
 
     Shards among the inputs are counted; finished runs and earlier datasheets are only read. A
-    person's ``answers.toml`` in the folder is kept. Raises a `LaionProbeError` that says what to do
-    when an input cannot be used; then nothing was changed.
+    person's ``answers.toml`` in the folder is kept, those of earlier datasheets are taken. Raises a
+    `LaionProbeError` that says what to do when an input cannot be used; then nothing was changed.
 
     >>> sheet = datasheet(DatasheetConfig(shards=("data/demo/shards",)))  # doctest: +SKIP
     >>> sheet.n_rows  # doctest: +SKIP
     21600
     """
     folder = datasheet_folder(config)
-    answers = _answers(config, folder)
-    new = [*_opened(config), *_measured(config, progress)]
-    runs = _named(new, list(_earlier(config)))
+    mine, others = _forms(config, folder)
+    answers = agreed_answers(mine, others)
+    new, earlier = list(_opened(config)), list(_earlier(config))
+    new += _measured(config, progress)
+    runs = _named(new, earlier)
     result = _result(config, runs, answers)
-    _write(folder, runs, result, config)
+    keep_answers(folder / ANSWERS, [*mine, *others], answers)
+    _write(folder, runs, result)
     return result
 
 
@@ -126,23 +130,12 @@ def told(result: DatasheetResult) -> Iterator[str]:
         yield f"write answers into {ANSWERS} beside it and run again: it is never written over"
 
 
-def _answers(config: DatasheetConfig, folder: Path) -> Answers:
-    """A person's answers: of the folder, and of the file that is named beside."""
-    file = folder / ANSWERS
-    kept = read_answers(file) if file.is_file() else Answers()
-    if config.answers is None:
-        return kept
-    given = read_answers(Path(config.answers))
-    clash = [k for k, v in given.said.items() if v and kept.said.get(k, v) not in ("", v)]
-    if clash:
-        raise ConfigError(
-            f"{config.answers} and {file} answer {clash[0]} differently: edit the one, and leave "
-            "it out of the other"
-        )
-    about = given.about.model_copy(
-        update={k: v for k, v in kept.about if v and not getattr(given.about, k)}
-    )
-    return Answers(about, {**kept.said, **{k: v for k, v in given.said.items() if v}})
+def _forms(config: DatasheetConfig, folder: Path) -> tuple[list[Path], list[Path]]:
+    """Files of a person's answers: the folder's and the one named; those of other datasheets."""
+    own, named = folder / ANSWERS, [] if config.answers is None else [Path(config.answers)]
+    sheets = [Path(place) for place in config.shards if is_datasheet(Path(place))]
+    others = [s / ANSWERS for s in sheets if s.resolve() != folder.resolve()]
+    return [*([own] if own.is_file() else []), *named], [f for f in others if f.is_file()]
 
 
 def _opened(config: DatasheetConfig) -> Iterator[_Found]:
@@ -249,7 +242,9 @@ def _result(config: DatasheetConfig, runs: Sequence[_Run], answers: Answers) -> 
     for run in runs:
         note = getattr(run.result, "data_note", "")
         notes += [note] if not any(note in known for known in notes) else []
-    unsaid = [w for run in runs for w in getattr(run.result, "cannot_say", ())]
+    unsaid = [
+        f"{run.id}: {words}" for run in runs for words in getattr(run.result, "cannot_say", ())
+    ]
     return DatasheetResult(
         about=answers.about,
         data_note=config.data_note or " ".join(notes).strip(),
@@ -286,7 +281,8 @@ def _n_rows(runs: Sequence[_Run]) -> int | None:
     for run in runs:
         reading = getattr(run.result, "reading", None)
         if isinstance(reading, Reading):
-            return reading.n_rows_read if reading.full else reading.n_rows
+            rows: int | None = getattr(reading, size_field(reading))
+            return rows
     for run in runs:
         if run.kind in ("probe", "neighbours"):
             return size_of(run.result)[0]
@@ -315,17 +311,13 @@ def _lineage(runs: Sequence[_Run]) -> tuple[Lineage, ...]:
     return tuple(sorted(once.values(), key=lambda one: not one.already))
 
 
-def _write(
-    folder: Path, runs: Sequence[_Run], result: DatasheetResult, config: DatasheetConfig
-) -> None:
-    """Write everything but the pages; evidence of an earlier datasheet that is not used goes."""
-    before = [e.file for e in read_datasheet(folder).evidence] if is_datasheet(folder) else []
+def _write(folder: Path, runs: Sequence[_Run], result: DatasheetResult) -> None:
+    """Write evidence and JSON; evidence of an earlier datasheet that is not used goes."""
+    before: set[str] = set()
+    with contextlib.suppress(ConfigError):  # none, or of another version: what it holds stays
+        before = {e.file for e in read_datasheet(folder).evidence}
     for run in runs:
         write_file(folder / run.file, run.text.decode())
-    form = folder / ANSWERS
-    if config.answers is not None and not form.exists():
-        write_file(form, Path(config.answers).read_text(encoding="utf-8"))
-    keep_answers(form)
     write_file(folder / DATASHEET, result.to_json())
-    for name in set(before) - {run.file for run in runs}:
+    for name in before - {run.file for run in runs}:
         (folder / name).unlink(missing_ok=True)

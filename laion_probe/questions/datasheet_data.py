@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from laion_probe.data_result import DataResult, GroupShares
 from laion_probe.datasheet_result import Number, Statement
 from laion_probe.groups import NONE_NAMED, UNKNOWN
-from laion_probe.questions.datasheet_numbers import Source, say
+from laion_probe.questions.datasheet_numbers import Source, say, size_field
 
 __all__ = ["Said", "brief", "of_data"]
 
@@ -31,6 +31,7 @@ _REPEATED = {
     "url and text": "address and caption",
 }
 _LEVELS = {("script", "none"): "no letters", ("language", "und"): "no language told (und)"}
+_TEXTS = {"string", "large_string", "string_view"}  # of these a blank one counts as missing
 _NOTE_SHOWN = 220
 _NOBODYS = "This is what captions say, by lists of words; it is nobody's identity."
 
@@ -51,15 +52,19 @@ def _instances(s: Source, r: DataResult) -> Iterator[Said]:
     what = "the address of a picture and its caption" if "url" in served else "a caption"
     rest = " The picture itself is not in it." if "url" in served else ""
     yield "composition-instances", say(f"One instance is a row with {what}.{rest}")
+    size = size_field(r.reading)
+    least = "at least " if size == "n_rows_read" and r.reading.n_units_failed else ""
     yield (
         "composition-count",
         say(
-            f"There are {{}} rows in {{}} file{'s' * (r.n_files != 1)} ({{}} row "
+            f"There are {least}{{}} rows in {{}} file{'s' * (r.n_files != 1)} ({{}} row "
             f"group{'s' * (r.reading.n_units != 1)}, {{}} bytes).",
-            s.count("reading", "n_rows_read" if r.reading.full else "n_rows"),
+            s.count("reading", size),
             s.count("n_files"),
             s.count("reading", "n_units"),
             s.count("n_bytes"),
+            caution="Whether these files are all of a set or a part of it is for people to say; "
+            "what is counted holds of these rows, and no interval reaches beyond them.",
         ),
     )
     if not r.reading.full:
@@ -73,10 +78,11 @@ def _instances(s: Source, r: DataResult) -> Iterator[Said]:
             ),
         )
     if r.reading.n_units_failed:
+        held = "brackets hold what shares could be with them" if r.reading.full else "not in shares"
         yield (
             "composition-errors",
             say(
-                "{} row groups could not be read; shares of them are within the brackets.",
+                f"Row groups that could not be read: {{}} ({held}).",
                 s.count("reading", "n_units_failed"),
             ),
         )
@@ -93,7 +99,7 @@ def _columns(s: Source, r: DataResult) -> Iterator[Said]:
         say(f"Each row holds {len(r.columns)} columns: {{}}.", ", ".join(listed) + more),
     )
     for i, _ in enumerate(r.notes):
-        yield "composition-data", say("Of how it was read: {}.", s.words("notes", i))
+        yield "composition-data", say("A note on how it was read: {}.", s.words("notes", i))
     for name, what in (("characters", "characters"), ("words", "words")):
         found = _score(r, name)
         if found is not None:
@@ -111,7 +117,7 @@ def _columns(s: Source, r: DataResult) -> Iterator[Said]:
     whole = [c.name for c in r.columns if c.n_missing == 0]
     for i, c in enumerate(r.columns):
         if c.n_missing:
-            what = "is missing or blank" if "string" in c.types else "is missing"
+            what = "is missing or blank" if _TEXTS & set(c.types) else "is missing"
             yield (
                 "composition-missing",
                 say(
@@ -231,8 +237,9 @@ def _outside(s: Source, r: DataResult) -> Iterator[Said]:
     yield (
         "composition-external",
         say(
-            "The pictures lie elsewhere: rows hold their addresses. {} rows have an address "
-            "without a registered domain, or none.",
+            "The pictures lie elsewhere: rows hold their addresses. {} rows have none, or one "
+            "without a registered domain (an IP address, or a name that is reserved, such as "
+            "those under .example).",
             s.count("domains", "n_without"),
             caution="Whether the pictures still are there is measured by “laion-probe fetch” and "
             "“laion-probe nonresponse”.",
@@ -245,7 +252,7 @@ def _outside(s: Source, r: DataResult) -> Iterator[Said]:
         return
     listed = ", ".join("{} {}" for _ in numbers[::2])
     if d.n_distinct is not None:
-        text = f"They lie on {{}} registered domains; most rows are of {listed}."
+        text = f"They lie on {{}} registered domains; the most frequent are {listed}."
         yield (
             "composition-external",
             say(text, s.count("domains", "n_distinct"), *numbers),
@@ -262,7 +269,7 @@ def _outside(s: Source, r: DataResult) -> Iterator[Said]:
     yield (
         "composition-external",
         say(
-            f"More registered domains than can be followed; most rows are of {listed}.",
+            f"More registered domains than can be followed; the most frequent are {listed}.",
             *numbers,
             caution=f"Each of these counts may have missed up to {d.missed:,} rows.",
         ),
@@ -270,6 +277,11 @@ def _outside(s: Source, r: DataResult) -> Iterator[Said]:
 
 
 def _groups(s: Source, r: DataResult) -> Iterator[Said]:
+    if any(group.name.startswith("identity-") for group in r.groups):
+        yield (
+            "composition-sensitive",
+            say("Health, political opinions and where people live were not looked for."),
+        )
     for i, group in enumerate(r.groups):
         kind = group.name.partition(":")[0]
         if kind == "language":
@@ -279,8 +291,7 @@ def _groups(s: Source, r: DataResult) -> Iterator[Said]:
                 yield (
                     "uses-impact",
                     say(
-                        "{} of the captions read as English ({}): what is learned from them is "
-                        "learned of who writes so.",
+                        "{} of the captions are read as English (by {}).",
                         s.share("groups", i, "levels", english, "share"),
                         group.name.partition(":")[2],
                         caution=brief(group.note, f"/groups/{i}/note"),
@@ -335,13 +346,26 @@ def _named(s: Source, i: int, group: GroupShares) -> Statement:
     beside = (NONE_NAMED, UNKNOWN)
     named = [(j, x) for j, x in enumerate(group.levels) if x.level not in beside]
     if not named:
-        return say("No caption names one: {}.", group.title, caution=_NOBODYS)
+        return say(
+            "None was found, in {} captions in which a list of words was looked for: {}.",
+            _looked_in(s, i, group),
+            group.title,
+            caution=f"{_NOBODYS} Other words and other languages than the list's are missed.",
+        )
     numbers: list[Number | str] = []
     for j, x in named[:_LEVELS_SHOWN]:
         numbers += [x.level, s.count("groups", i, "levels", j, "n")]
     text = f"{{}}, rows that name one: {', '.join('{} {}' for _ in numbers[::2])}."
     words = group.title[:1].upper() + group.title[1:]
     return say(text, words, *numbers, caution=_NOBODYS)
+
+
+def _looked_in(s: Source, i: int, group: GroupShares) -> Number | str:
+    """The number of captions that name none: all that the list could be read on."""
+    for j, x in enumerate(group.levels):
+        if x.level == NONE_NAMED:
+            return s.count("groups", i, "levels", j, "n")
+    return "no"
 
 
 def _before(s: Source, r: DataResult) -> Iterator[Said]:
@@ -356,7 +380,7 @@ def _before(s: Source, r: DataResult) -> Iterator[Said]:
         )
         yield (
             "composition-sample",
-            say("It is what {} left of something larger.", s.words("already")),
+            say("It is what {} left of something larger, or a part of that.", s.words("already")),
         )
     elif r.already == "none":
         yield (

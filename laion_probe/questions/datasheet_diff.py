@@ -152,9 +152,11 @@ def _data(folder: Path, sheet: DatasheetResult) -> DataResult | None:
     """What the shards of a datasheet hold, where they were counted."""
     for evidence in sheet.evidence:
         if evidence.kind == "data":
-            _, found = open_result(folder / evidence.file)
-            assert isinstance(found, DataResult)
-            return found
+            file = folder / evidence.file
+            _, found = open_result(file)
+            if isinstance(found, DataResult):
+                return found
+            raise ConfigError(f"{file} is no count of shards: make the datasheet of {folder} anew")
     return None
 
 
@@ -216,7 +218,7 @@ def _estimate(row: CompositionRow) -> Estimate:
         low=row.low,
         high=row.high,
         level=row.interval_level,
-        n=row.count,
+        n=row.count or 0,
         units=0,
         method=row.labels,
     )

@@ -6,8 +6,11 @@ are questions that it does not ask yet, at its end.
 
 from __future__ import annotations
 
+import datetime
+import json
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -26,6 +29,7 @@ __all__ = [
     "Answers",
     "Asked",
     "AskedSection",
+    "agreed_answers",
     "asked_sections",
     "is_datasheet",
     "keep_answers",
@@ -37,13 +41,15 @@ __all__ = [
 DATASHEET, ANSWERS, EVIDENCE = "datasheet.json", "answers.toml", "evidence"
 
 _TABLES = ("about", "answers")
+_INSIDE = re.compile(rf"{EVIDENCE}/[^/\\]+\.json")
+_MARK = "\ufeff"  # that some editors begin a file with
 _HEAD = """\
 # What people say of this data set, for its datasheet. This file is yours: making the datasheet
 # again reads it and never writes over it (questions that it does not ask yet are added at its end).
 # Empty answers count as unanswered. Long ones go between three quotes.
 """
 _ABOUT = {
-    "name": "short name, letters and digits: it becomes the name of files",
+    "name": "short name, letters and digits: what Croissant and a comparison call it",
     "title": "the name as people write it",
     "description": "a sentence or two",
     "license": "SPDX or Hugging Face id, such as cc-by-4.0",
@@ -118,11 +124,11 @@ def read_datasheet(folder: Path) -> DatasheetResult:
     """
     file = folder / DATASHEET
     try:
-        return DatasheetResult.from_json(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        found = DatasheetResult.from_json(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
         raise ConfigError(
-            f"{folder} holds no datasheet ({DATASHEET} is not there): make one with "
-            "`laion-probe datasheet`"
+            f"{folder} holds no datasheet ({DATASHEET} is not there): name the folder of one, or "
+            "make one with `laion-probe datasheet`"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} cannot be read: {error}") from None
@@ -133,6 +139,13 @@ def read_datasheet(folder: Path) -> DatasheetResult:
             f"{file} is no datasheet of this version of laion-probe ({at}: {first['msg'].lower()});"
             " make it again with `laion-probe datasheet`"
         ) from None
+    # Evidence is read, linked to and, once it is of no use, removed.
+    if outside := [e.file for e in found.evidence if not _INSIDE.fullmatch(e.file)]:
+        raise ConfigError(
+            f"{file} names evidence outside of its folder ({outside[0]!r}), which no datasheet "
+            "does: make it anew from the runs"
+        )
+    return found
 
 
 def read_answers(file: Path) -> Answers:
@@ -148,9 +161,35 @@ def read_answers(file: Path) -> Answers:
     return Answers(_about(table.get("about", {}), file), _said(table.get("answers", {}), file))
 
 
+def agreed_answers(mine: Sequence[Path], others: Sequence[Path]) -> Answers:
+    """What all files say: ``others`` where ``mine`` say nothing.
+
+    Raises as `read_answers`, and `ConfigError` where two of mine, or two of the others, differ.
+    """
+    said = _agreed(others) | _agreed(mine)
+    about = {key: said.pop(key) for key in About.model_fields if key in said}
+    return Answers(About.model_validate(about), said)
+
+
+def _agreed(files: Sequence[Path]) -> dict[str, Any]:
+    """Keys of ``[about]`` and ``[answers]`` (no two are alike) to what is said, if it is."""
+    found: dict[str, tuple[Any, Path]] = {}
+    for file in files:
+        given = read_answers(file)
+        for key, value in (dict(given.about) | dict(given.said)).items():
+            known, where = found.setdefault(key, (value, file)) if value else (value, file)
+            if known != value:
+                raise ConfigError(
+                    f"{file} and {where} answer {key} differently: edit the one, and leave it out "
+                    "of the other"
+                )
+    return {key: value for key, (value, _) in found.items()}
+
+
 def _text_of(file: Path) -> str:
+    """The text with the line ends that it has."""
     try:
-        return file.read_text(encoding="utf-8")
+        return file.read_bytes().decode()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         raise ConfigError(f"answers {file}: {reason}; give a TOML file") from None
@@ -158,7 +197,7 @@ def _text_of(file: Path) -> str:
 
 def _loaded(text: str, where: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(text)
+        return tomllib.loads(text.removeprefix(_MARK))
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(
             f"{where} is not valid TOML: {error}; mend it and run again, nothing was changed (long "
@@ -182,7 +221,7 @@ def _about(given: Any, file: Path) -> About:
 
 def _is_date(key: str, value: object) -> bool:
     """A date may stand without quotes, as TOML has it."""
-    return key == "date_published" and not isinstance(value, str | bool | int | list | dict)
+    return key == "date_published" and isinstance(value, datetime.date)
 
 
 def _said(given: Any, file: Path) -> dict[str, str]:
@@ -197,15 +236,16 @@ def _said(given: Any, file: Path) -> dict[str, str]:
     return {name: value.strip() for name, value in given.items()}
 
 
-def keep_answers(file: Path) -> None:
+def keep_answers(file: Path, taken: Sequence[Path] = (), known: Answers | None = None) -> None:
     """Write the form where there is no file; else add the questions that it does not ask.
 
-    What is there stays byte for byte. Where a person has moved the tables about so that nothing
-    can be added safely, nothing is.
+    A new one is a copy of the one file that answers were ``taken`` from; of several, a form with
+    all that is ``known``. What is there stays byte for byte. Where a person has moved the tables
+    about so that nothing can be added safely, nothing is.
     """
     if not file.exists():
-        write_file(file, _form())
-        return
+        copied = _text_of(taken[0]) if len(taken) == 1 else _form(known or Answers())
+        write_file(file, copied)
     text = _text_of(file)
     before = _loaded(text, str(file))
     asked = before.get("answers", {})
@@ -217,31 +257,38 @@ def keep_answers(file: Path) -> None:
     after = {**before, "answers": {**asked, **{q.id: "" for _, q in new}}}
     longer = text + ("" if text.endswith("\n") else "\n") + head + lines
     try:
-        if tomllib.loads(longer) == after:
-            write_file(file, longer)
+        if tomllib.loads(longer.removeprefix(_MARK)) == after:
+            write_file(file.resolve(), longer)  # it may be a link to a file elsewhere
     except tomllib.TOMLDecodeError:
         return
 
 
-def _form() -> str:
-    """The empty form."""
+def _form(known: Answers) -> str:
+    """The form with what is known."""
     about = [
-        f"# {hint}\n{name} = {'[]' if name in ('creators', 'languages') else _EMPTY}"
-        for name, hint in _ABOUT.items()
+        f"# {hint}\n{name} = {_value(getattr(known.about, name))}" for name, hint in _ABOUT.items()
     ]
     parts = [_HEAD, "[about]", *about, "", "[answers]"]
     for section in asked_sections():
         parts += ["", f"# {section.title}", ""]
-        parts += [_asking(q) for q in section.questions]
+        parts += [_asking(q, known.said.get(q.id, "")) for q in section.questions]
     return "\n".join(parts)
 
 
-_EMPTY = '""'
-
-
-def _asking(asked: Asked) -> str:
+def _asking(asked: Asked, answer: str = "") -> str:
     hint = f"# ({asked.hint})\n" if asked.hint else ""
-    return f"# {asked.question}\n{hint}{asked.id} = {_EMPTY}\n"
+    return f"# {asked.question}\n{hint}{asked.id} = {_value(answer)}\n"
+
+
+def _value(said: str | tuple[str, ...]) -> str:
+    """Text, or a list of it, as TOML; text of several lines stays on as many."""
+    if isinstance(said, tuple):
+        return f"[{', '.join(map(_value, said))}]"
+    # JSON's strings are TOML's, but for the character DEL.
+    lines = [json.dumps(line, ensure_ascii=False)[1:-1] for line in said.split("\n")]
+    ends = '"' if len(lines) == 1 else '"""'
+    begin = "" if len(lines) == 1 else "\n"
+    return f"{ends}{begin}" + "\n".join(lines).replace("\x7f", "\\u007f") + ends
 
 
 def write_file(file: Path, text: str) -> None:

@@ -12,10 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from laion_probe.datasheet_result import Number, Statement
+from laion_probe.scan_result import Reading
 
-__all__ = ["Source", "at", "say"]
+__all__ = ["Source", "at", "say", "size_field"]
 
 _NBSP = "\N{NO-BREAK SPACE}"
+#: Decimals of a percentage, at most: one row in ten million still shows.
+_DIGITS = 6
 _MINUS = "\N{MINUS SIGN}"
 
 
@@ -26,6 +29,14 @@ def at(*parts: str | int) -> str:
     '/stages/0/compositions/a~1b'
     """
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
+
+
+def size_field(reading: Reading) -> str:
+    """The field that says how many rows there are: those of row groups that failed are some.
+
+    Where files do not say it beforehand, it is the rows that were read, if everything was tried.
+    """
+    return "n_rows_read" if reading.full and reading.n_rows is None else "n_rows"
 
 
 def say(text: str, *numbers: Number | str, caution: str = "") -> Statement:
@@ -150,4 +161,6 @@ def _percent(share: float) -> str:
         digits += 1
     if 0 < share < 0.01:
         digits = max(digits, 1 - math.floor(math.log10(100 * share)))
+    if digits > _DIGITS:  # an end of an interval that is as good as none or all
+        return f"{100 * share:.0f}"
     return f"{100 * share:.{digits}f}"

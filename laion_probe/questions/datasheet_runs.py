@@ -16,7 +16,7 @@ from laion_probe.neighbours_result import NeighboursResult
 from laion_probe.nonresponse_result import LossBy, NonresponseResult
 from laion_probe.probe_result import ProbeResult
 from laion_probe.questions.datasheet_data import Said, brief, of_data
-from laion_probe.questions.datasheet_numbers import Source, at, say
+from laion_probe.questions.datasheet_numbers import Source, at, say, size_field
 from laion_probe.results import Composition, Document
 from laion_probe.scan_result import Reading, ScanResult
 
@@ -52,7 +52,7 @@ def _of_filters(s: Source, r: FiltersResult) -> Iterator[Said]:
         yield (
             "preprocessing-done",
             say(
-                "Replayed on {} rows, {} would keep {}.",
+                "Replayed on {} rows, not done to them: {} would keep {}.",
                 s.count("recipes", i, "n"),
                 f"{recipe.title} (recipe {recipe.name})",
                 s.share("recipes", i, "kept"),
@@ -82,8 +82,8 @@ def _removed_most(s: Source, i: int, recipe: RecipeAccount) -> Iterator[Said]:
         yield (
             "preprocessing-done",
             say(
-                "Of the {} rows of level {}, {} keeps {}; the share that it removes differs from "
-                "that of other rows by {}.",
+                "Of the {} rows of level {}, {} would keep {}; it would remove a share of them "
+                "that differs by {} from that of the others (+: more).",
                 s.count(*where, "n"),
                 f"“{group.levels[j].level}” ({group.title})",
                 recipe.name,
@@ -96,13 +96,16 @@ def _removed_most(s: Source, i: int, recipe: RecipeAccount) -> Iterator[Said]:
         more = len(flagged) - len(told[:_FLAGGED_SHOWN])
         yield (
             "preprocessing-done",
-            say(f"{more} more levels are flagged for {{}} in its evidence.", recipe.name),
+            say(
+                f"{more} more levels are flagged for {{}} in its evidence.",
+                s.words("recipes", i, "name"),
+            ),
         )
 
 
 def _count(s: Source, reading: Reading) -> Iterator[Said]:
     """How many rows there are, where that is known."""
-    rows = "n_rows_read" if reading.full else "n_rows"
+    rows = size_field(reading)
     if s.get(at("reading", rows)) is not None:
         yield "composition-count", say("There are {} rows.", s.count("reading", rows))
 
@@ -113,7 +116,7 @@ def _of_scan(s: Source, r: ScanResult) -> Iterator[Said]:
         yield (
             "preprocessing-done",
             say(
-                "Replayed on {} rows, {} leaves {} after its last step.",
+                "Replayed on {} rows, not done to them: {} leaves {} after its last step.",
                 s.count("reading", "n_rows_read"),
                 f"{r.recipe_title} (recipe {r.recipe})",
                 s.share("survival", len(r.survival) - 1),
@@ -125,6 +128,16 @@ def _of_probe(s: Source, r: ProbeResult) -> Iterator[Said]:
     for i, stage in enumerate(r.stages):
         if stage.id == "pool" and stage.n_rows is not None:
             yield "composition-count", say("There are {} rows.", s.count("stages", i, "n_rows"))
+        if stage.id == "all":
+            yield (
+                "composition-subpopulations",
+                say(
+                    "The probe of “{}” read {} pictures: those of the rows that had been "
+                    "downloaded and could be read. Shares of pictures are of these alone.",
+                    s.words("concept", "name"),
+                    s.count("stages", i, "n_pictures"),
+                ),
+            )
         if stage.kind == "step":  # each of them is in the table of compositions
             continue
         for name, c in stage.compositions.items():
@@ -138,7 +151,8 @@ def _of_probe(s: Source, r: ProbeResult) -> Iterator[Said]:
             yield (
                 "preprocessing-done",
                 say(
-                    "Replayed, the step {} of {} removes {} of the rows that reach it.",
+                    "Replayed, not done to these rows: the step {} of {} removes {} of those that "
+                    "reach it.",
                     f"“{step.title}”",
                     r.recipe,
                     s.share("steps", i, "removed_share"),
@@ -183,25 +197,29 @@ def _composed(
 ) -> Iterator[Said]:
     """The headline of a composition, as corrected where raters do; and how much is unknown."""
     share, labels, caution = s.share(*where, "contrast"), c.labels, _READ
+    among = s.count(*where, "contrast", "n")
     errors: tuple[Number, ...] = ()
     if c.corrected is not None:
         share, labels = s.share(*where, "corrected", "contrast"), "corrected by raters"
+        among = s.count(*where, "corrected", "n_rated")
         caution = "“True” means what this panel of raters would say."
     elif c.with_known_errors is not None and c.with_known_errors.low is not None:
         errors = (s.share(*where, "with_known_errors"),)
     two = f"{c.contrast_level} or {c.against_level}".replace("_", " ")
     allowed = "; its measured errors allow {}" if errors else ""
+    of = "such pictures" if c.corrected is None else "pictures were rated"
     yield (
         "composition-subpopulations",
         say(
-            "{}: {} are read as {} among the {} pictures that are read as {} ({}" + allowed + ").",
+            "{}: {} are read as {} of those that are read as {} ({}"
+            f"{allowed}; {{}} {of}).",
             stage,
             share,
             c.contrast_level.replace("_", " "),
-            s.count(*where, "contrast", "n"),
             two,
             labels,
             *errors,
+            among,
             caution=caution,
         ),
     )

@@ -14,7 +14,7 @@ from laion_probe.filters_result import FiltersResult
 from laion_probe.neighbours_result import NeighboursResult
 from laion_probe.nonresponse_result import NonresponseResult
 from laion_probe.probe_result import ProbeResult
-from laion_probe.questions.datasheet_numbers import at
+from laion_probe.questions.datasheet_numbers import at, size_field
 from laion_probe.recipes import load_recipe
 from laion_probe.results import Composition, Document, Estimate, StepEffect
 from laion_probe.scan_result import ScanResult
@@ -130,7 +130,12 @@ class _Rows:
         self.evidence = evidence
 
     def of(
-        self, key: tuple[str, str, str, str], count: int, e: Estimate, pointer: str, labels: str
+        self,
+        key: tuple[str, str, str, str],
+        count: int | None,
+        e: Estimate,
+        pointer: str,
+        labels: str,
     ) -> CompositionRow:
         concept, stage, attribute, level = key
         return CompositionRow(
@@ -157,7 +162,7 @@ class _Rows:
             yield self.of(of, c.counts[level], e, at(*place, "shares", level), c.labels)
         for level, e in c.corrected.shares.items() if c.corrected else ():
             where = at(*place, "corrected", "shares", level)
-            yield self.of((*key, level), c.counts[level], e, where, _RATERS)
+            yield self.of((*key, level), None, e, where, _RATERS)
 
 
 def lineage_of(evidence: str, result: Document) -> Iterator[Lineage]:
@@ -183,9 +188,9 @@ def lineage_of(evidence: str, result: Document) -> Iterator[Lineage]:
             n_after=_left(result),
             steps=tuple(_steps(evidence, result.steps, ("steps",))),
         )
-    behind = result.already if isinstance(result, DataResult | FiltersResult) else "none"
-    if behind not in ("none", "unknown"):
-        yield _behind(evidence, behind, size_of(result)[0])
+    if isinstance(result, DataResult | FiltersResult) and result.already not in ("none", "unknown"):
+        n_rows = getattr(result.reading, size_field(result.reading))
+        yield _behind(evidence, result.already, n_rows)
 
 
 def _left(result: ScanResult | ProbeResult) -> int | None:
@@ -210,10 +215,16 @@ def _steps(
             confidence=s.confidence,
             observable=s.observable,
             n_reached=s.n_reached if s.observable else None,
-            n_removed=s.n_removed_here if s.observable else None,
+            n_removed=_removed(s),
             evidence=evidence,
             pointer=at(*place, i),
         )
+
+
+def _removed(s: StepEffect) -> int | None:
+    """Rows that the step removed; None where none could be judged, which is not 0."""
+    judged = any(n and outcome != "not_evaluable" for outcome, n in s.outcomes.items())
+    return s.n_removed_here if s.observable and (judged or not s.n_reached) else None
 
 
 def _behind(evidence: str, name: str, n_rows: int | None) -> Lineage:

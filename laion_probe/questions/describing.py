@@ -35,6 +35,7 @@ from laion_probe.questions.describing_unit import (
     DescribePlan,
     DescribeWork,
     most_frequent,
+    score_of,
 )
 from laion_probe.questions.inputs import (
     already_passed,
@@ -65,9 +66,13 @@ _KEYS_HELD = 8_000_000
 
 @dataclass
 class _Run:
-    """What has come in so far; ``domains`` and ``missed`` as `most_frequent` has them."""
+    """What has come in so far; ``domains`` and ``missed`` as `most_frequent` has them.
+
+    ``summed`` has what may take many values and is asked of all units together, even of a sample.
+    """
 
     counted: Counted
+    summed: Counted
     n_rows: int = 0
     ready: list[Unit] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
@@ -82,8 +87,11 @@ class _Run:
         cells = result.counts.cells
         self.n_rows += sum(c[4] for c in cells if c[0] == "rows")
         # domains have no end, and are followed apart
-        apart = (DOMAIN, MISSED)
-        self.counted.add(UnitCounts(unit.id, tuple(c for c in cells if c[0] not in apart)))
+        rest = [c for c in cells if c[0] not in (DOMAIN, MISSED)]
+        values = score_of("")
+        self.summed.add_cells(c for c in rest if c[0].startswith(values))
+        by_unit = tuple(c for c in rest if not c[0].startswith(values))
+        self.counted.add(UnitCounts(unit.id, by_unit))
         mine = Counter({c[1]: c[4] for c in cells if c[0] == DOMAIN})
         self.domains, off = most_frequent(dict(Counter(self.domains) + mine))
         self.missed += off + sum(c[4] for c in cells if c[0] == MISSED)
@@ -112,7 +120,10 @@ def describe(config: DatasheetConfig, watch: Watch = lambda done, of, rows: None
     kept: Partials[UnitScan] = Partials(
         cache_folder(config) / "described" / plan.fingerprint, encode_scan, decode_scan
     )
-    run = _Run(Counted(len(units), config.level, sampled=sampled))
+    run = _Run(
+        Counted(len(units), config.level, sampled=sampled),
+        Counted(1, config.level, sampled=False),
+    )
     results = run_in_order(chosen, DescribeWork(plan), run_options(config), kept)
     with contextlib.closing(results):
         for done, (unit, result) in enumerate(results, 1):
@@ -131,7 +142,7 @@ def describe(config: DatasheetConfig, watch: Watch = lambda done, of, rows: None
     )
     found = columns_of(run.counted, shards)
     behind = already.name if already else config.already or "unknown"
-    in_sample = [kept.load(u) for u in run.ready] if sampled else []
+    in_sample = (found.counts for found in _kept(run.ready if sampled else (), kept))
     return DataResult(
         data_note=config.data_note or note_beside(shards),
         reading=_reading(config, units, chosen, sizes, run),
@@ -142,15 +153,13 @@ def describe(config: DatasheetConfig, watch: Watch = lambda done, of, rows: None
         absent=tuple(c for c in CANONICAL if not any(c in s.columns.source for s in shards)),
         n_files=len(shards),
         n_bytes=sum(s.file.size or 0 for s in shards),
-        scores=scores_of(run.counted, run.n_rows),
+        scores=scores_of(run.counted, run.summed, run.n_rows),
         sizes=sizes_of(run.counted),
         repeated=tuple(r for r in repeated if r.n_rows),
         why_no_repeats="a sample of row groups cannot tell how often a row occurs elsewhere"
         if sampled
         else "",
-        domains=domains_of(
-            run.counted, run.domains, run.missed, [s.counts for s in in_sample if s is not None]
-        ),
+        domains=domains_of(run.counted, run.domains, run.missed, in_sample),
         groups=groups_of(run.counted, groups),
         notes=(
             *dict.fromkeys(f"{s.name}: {n}" for s in shards for n in s.columns.notes),
@@ -198,17 +207,23 @@ def _planned(config: DatasheetConfig, order: Sequence[Unit]) -> int:
     return min(wanted)
 
 
+def _kept(units: Sequence[Unit], kept: Partials[UnitScan]) -> Iterator[UnitScan]:
+    """What was kept of these units, one after the other."""
+    for unit in units:
+        found = kept.load(unit)
+        if found is None:
+            raise ConfigError(f"{unit.label}: what was kept of it has gone; run again")
+        yield found
+
+
 def _hashes(units: Sequence[Unit], kept: Partials[UnitScan], kind: int) -> NDArray[np.uint64]:
     """The keys of one kind that were kept of these units, in no order."""
-
-    def parts() -> Iterator[NDArray[np.uint64]]:
-        for unit in units:
-            found = kept.load(unit)
-            if found is None or found.rows is None:
-                raise ConfigError(f"{unit.label}: what was kept of it has gone; run again")
-            yield found.rows.filter(pl.col("kind") == kind)["key"].to_numpy()
-
-    return np.concatenate([np.zeros(0, dtype=np.uint64), *parts()])
+    parts = (
+        found.rows.filter(pl.col("kind") == kind)["key"].to_numpy()
+        for found in _kept(units, kept)
+        if found.rows is not None
+    )
+    return np.concatenate([np.zeros(0, dtype=np.uint64), *parts])
 
 
 def _reading(

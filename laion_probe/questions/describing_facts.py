@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,7 @@ from laion_probe.questions.describing_unit import (
     SIZES,
     THRESHOLDS,
     group_of,
+    known_of,
     least_of,
     missing_of,
     score_of,
@@ -44,6 +45,7 @@ __all__ = ["columns_of", "domains_of", "groups_of", "repeated_of", "scores_of", 
 _PERCENTS = (0, 1, 5, 25, 50, 75, 95, 99, 100)
 _SHOWN = 50  # domains
 _FULL = "full count: no sampling error"
+_AT_LEAST = "full count of the domains that could be followed, bounds for what it missed"
 _SUFFIXES = "the ICANN part of the public suffix list (publicsuffix.org)"
 
 #: What a number is, and where that is from.
@@ -111,11 +113,11 @@ def columns_of(counted: Counted, shards: Sequence[Shard]) -> tuple[ColumnFacts, 
     return tuple(found)
 
 
-def scores_of(counted: Counted, n_rows: int) -> tuple[ScoreFacts, ...]:
-    """The numbers that at least one row has."""
+def scores_of(counted: Counted, summed: Counted, n_rows: int) -> tuple[ScoreFacts, ...]:
+    """The numbers that at least one row has; ``summed`` has their values, over all units."""
     found = []
     for name, (title, source) in _SCORES.items():
-        cells = counted.cells(score_of(name))
+        cells = summed.cells(score_of(name))
         if not len(cells.n):
             continue
         values = np.array([float(level) for level in cells.levels])
@@ -124,7 +126,8 @@ def scores_of(counted: Counted, n_rows: int) -> tuple[ScoreFacts, ...]:
         values, up_to = values[order], np.cumsum(n[order])
         ranks = [max(1, int(np.ceil(up_to[-1] * p / 100))) for p in _PERCENTS]
         places = np.searchsorted(up_to, ranks).tolist()
-        everyone = cells.by_unit(np.ones(len(cells.n), dtype=bool))
+        known = counted.cells(known_of(name))
+        everyone = known.by_unit(np.ones(len(known.n), dtype=bool))
         high = {t: counted.cells(least_of(name, t)) for t in THRESHOLDS.get(name, ())}
         found.append(
             ScoreFacts(
@@ -185,19 +188,30 @@ def sizes_of(counted: Counted) -> SizesAgree | None:
 
 
 def domains_of(
-    counted: Counted, domains: dict[str, int], missed: int, units: Sequence[UnitCounts]
+    counted: Counted, domains: dict[str, int], missed: int, units: Iterable[UnitCounts]
 ) -> Domains | None:
-    """The domains with most rows; ``units`` are those of a sample, for its intervals."""
+    """The domains with most rows; ``units`` are those of a sample, for its intervals.
+
+    Of everything, what a count may have missed is inside the ends of its share.
+    """
     without = counted.cells(NO_DOMAIN)
     if not len(without.n):
         return None
     n_rows = _everything(counted)
     top = sorted(domains.items(), key=lambda item: (-item[1], item[0]))[:_SHOWN]
-    by_unit = [{c[1]: c[4] for c in unit.cells if c[0] == DOMAIN} for unit in units]
+    names = {domain for domain, _ in top}
+    by_unit = [
+        {c[1]: c[4] for c in unit.cells if c[0] == DOMAIN and c[1] in names} for unit in units
+    ]
     found = []
     for domain, n in top:
         hits = np.array([unit.get(domain, 0) for unit in by_unit] or [n], dtype=np.int64)
-        found.append(DomainCount(domain=domain, n=n, share=counted.share(hits, n_rows)))
+        share = counted.share(hits, n_rows)
+        if missed and not counted.sampled and share.value is not None:
+            low, high = (share.value if x is None else x for x in (share.low, share.high))
+            ends = {"low": low, "high": min(1.0, high + missed / int(n_rows.sum()))}
+            share = share.model_copy(update=ends | {"method": _AT_LEAST})
+        found.append(DomainCount(domain=domain, n=n, share=share))
     return Domains(
         n_rows=int(n_rows.sum()),
         n_without=int(without.n.sum()),

@@ -38,6 +38,7 @@ __all__ = [
     "DescribeWork",
     "describe_rows",
     "group_of",
+    "known_of",
     "least_of",
     "missing_of",
     "most_frequent",
@@ -75,6 +76,11 @@ def score_of(name: str) -> str:
     return f"score|{name}"
 
 
+def known_of(name: str) -> str:
+    """Rows that have a number."""
+    return f"known|{name}"
+
+
 def least_of(name: str, threshold: float) -> str:
     """Rows whose number is ``threshold`` or more."""
     return f"least|{name}|{threshold}"
@@ -96,7 +102,7 @@ class DescribePlan:
     def fingerprint(self) -> str:
         """Identifies the plan: partial results of another plan or version never mix with it."""
         groups = [self.groups, *(group_key(name) for name in self.groups)]
-        return fingerprint([__version__, versions(), "describe", 1, groups, self.one_in])
+        return fingerprint([__version__, versions(), "describe", 2, groups, self.one_in])
 
     def columns(self, unit: Unit) -> tuple[str, ...]:
         """The canonical columns that are read: all that the file has, and those of groups."""
@@ -122,13 +128,15 @@ def describe_rows(
 ) -> UnitScan:
     """Count canonical ``rows``; ``source`` says which column of the file serves each."""
     cells: list[Cell] = [(ROWS, "", 0, 0, rows.height)]
+    first = {name: canonical for canonical, name in reversed(source.items())}
     for canonical, name in source.items():
         column = rows[canonical]
-        missing = _missing(column)
-        cells += [
-            (missing_of(name), "missing", 0, 0, missing),
-            (missing_of(name), "there", 0, 0, rows.height - missing),
-        ]
+        if first[name] == canonical:  # one column may serve two: original_width width as well
+            missing = _missing(column)
+            cells += [
+                (missing_of(name), "missing", 0, 0, missing),
+                (missing_of(name), "there", 0, 0, rows.height - missing),
+            ]
         if CANONICAL[canonical] != "String":
             cells += _numbers(canonical, column)
     texts = rows["text"]
@@ -176,9 +184,10 @@ def _counted(values: pl.Series) -> Iterable[tuple[str, int]]:
 
 
 def _numbers(name: str, values: pl.Series) -> Iterator[Cell]:
-    """Finite values by their rounded ones, and how many are high."""
+    """Finite values, in all and by their rounded ones, and how many are high."""
     known = values.drop_nulls().cast(pl.Float64)
     known = known.filter(known.is_finite())
+    yield known_of(name), "", 0, 0, len(known)
     rounded = known.round_sig_figs(3).alias("value")
     for value, n in _counted(rounded):
         yield score_of(name), repr(value), 0, 0, n

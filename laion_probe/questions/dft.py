@@ -152,6 +152,11 @@ def dft_plan(
 
 def _measured(config: DftConfig) -> tuple[Document | None, Mapping[str, list[Measured]]]:
     if config.folder is None:
+        if config.generator is not None:
+            raise ConfigError(
+                "--generator names one of a compare run's: give the folder of that run, or leave "
+                "it out"
+            )
         return None, {}
     if not config.target:
         raise ConfigError(

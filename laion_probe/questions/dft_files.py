@@ -21,6 +21,7 @@ from laion_probe.generating import Plan, Prompt, read_prompts
 from laion_probe.questions.dft_lists import Axis, Term
 from laion_probe.questions.dft_prompts import PlannedPrompt, fill
 from laion_probe.questions.generators import prompts_of
+from laion_probe.questions.many import read_concepts
 
 __all__ = ["Targets", "layers", "write_evaluation", "write_manifest", "write_prompts"]
 
@@ -200,7 +201,13 @@ def write_evaluation(
         if not terms:
             continue
         concepts = [term.term for term in terms]
-        (root / f"{name}.txt").write_text("\n".join(concepts) + "\n", encoding="utf-8")
+        file = root / f"{name}.txt"
+        file.write_text("\n".join(concepts) + "\n", encoding="utf-8")
+        if read_concepts(str(file)) != tuple(concepts):
+            raise ConfigError(
+                f"{file.name}: compare would not read the professions as they are in the lists: "
+                "look for one that begins with # or holds a line end"
+            )
         unclear = [c for c in concepts if len(prompts_of(c, texts, concepts)) != 1]
         if unclear:
             notes.append(
@@ -253,8 +260,13 @@ def _compare_toml(name: str, target: Targets, config: DftConfig) -> Iterator[str
     yield f"seed = {config.seed}"
     yield f"level = {config.level}"
     if target.attribute:
-        yield f"attributes = [{json.dumps(target.attribute)}]"
+        yield f"attributes = [{_text(target.attribute)}]"
     if target.level:
-        yield f"reported = {json.dumps(target.level)}"
+        yield f"reported = {_text(target.level)}"
     if target.share is not None:
-        yield f"reference = [{json.dumps(f'{target.attribute}:target={target.share:.6g}')}]"
+        yield f"reference = [{_text(f'{target.attribute}:target={target.share:.6g}')}]"
+
+
+def _text(words: str) -> str:
+    """A text as TOML has it; JSON would write a character beyond the first plane as two."""
+    return json.dumps(words, ensure_ascii=False)

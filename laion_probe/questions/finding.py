@@ -150,7 +150,10 @@ def _decided(shift: Shift) -> tuple[bool, str]:
         return _supported(shift.corrected), "corrected"
     if not _supported(shift.difference) or shift.with_known_errors is None:
         return _supported(shift.difference), "difference"
-    return _supported(shift.with_known_errors), "with_known_errors"
+    known = shift.with_known_errors
+    # A range on the other side of zero than what was read contradicts it: no side can be claimed.
+    same_side = ((known.low or 0) > 0) == ((shift.difference.low or 0) > 0)
+    return _supported(known) and same_side, "with_known_errors"
 
 
 def _quoted(shift: Shift, by: str) -> Estimate:

@@ -51,10 +51,7 @@ def preregister(
         raise ConfigError("--preregistered is for the probe that follows: leave it out here")
     slug = re.sub(r"[^\w]+", "-", config.concept.lower()).strip("-")[:60]
     path = Path(config.out or f"preregistration-{slug or 'probe'}.toml")
-    if path.exists():
-        raise ConfigError(
-            f"{path} exists already, and a preregistration is not written over: give another --out"
-        )
+    _check_new(path)
     progress("taking fingerprints", 0, 1)
     written = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     plan = plan_of(config, _unread(config), written)
@@ -63,10 +60,18 @@ def preregister(
     try:
         with atomic_file(path) as scratch:
             scratch.write_text(text, encoding="utf-8", newline="\n")
+            _check_new(path)  # fingerprints of much data take long
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {error.strerror}; give another --out") from error
     progress("taking fingerprints", 1, 1)
     return tuple(_lines(config, read_preregistration(path), path))
+
+
+def _check_new(path: Path) -> None:
+    if path.exists():
+        raise ConfigError(
+            f"{path} exists already, and a preregistration is not written over: give another --out"
+        )
 
 
 def _unread(config: ProbeConfig) -> Inputs:

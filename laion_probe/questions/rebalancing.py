@@ -54,7 +54,11 @@ _CELLS_SHOWN = 50
 
 @dataclass(frozen=True)
 class _Plan:
-    """Weights of all N rows (0 outside, 1 on average inside), and the subset that was drawn."""
+    """Weights of all N rows (0 outside, 1 on average inside), and the subset that was drawn.
+
+    ``chance`` is each row's of being drawn; ``drawn`` the same once the numbers of the cells are
+    known: that of the row's cell in the subset, over the cell's size.
+    """
 
     targets: tuple[Targets, ...]
     margins: tuple[Margin, ...]
@@ -64,6 +68,7 @@ class _Plan:
     n_cells: int
     chance: Floats
     chosen: Ints
+    drawn: Floats
     subset: Subset
 
     def target_of(self, name: str) -> Margin | None:
@@ -158,9 +163,10 @@ def _plan(config: RebalanceConfig, rows: Rows, targets: Sequence[Targets]) -> _P
     codes = np.array([v.code[inside] for v in variables])
     level, n, cell = cells_of(codes, [len(v.levels) for v in variables])
     most = math.inf if config.max_weight is None else config.max_weight
-    raked = solve(Problem(margins, level, n.astype(float), most))
+    problem = Problem(margins, level, n.astype(float), most)
+    raked = solve(problem)
     if isinstance(raked, Conflict):
-        raise refuse(raked, config.max_weight, targets)
+        raise refuse(raked, problem, targets, variables)
     if raked.error > _NEAR:
         raise ConfigError(
             f"the weights came within {raked.error:.1e} of {', '.join(config.target)} and no "
@@ -178,6 +184,9 @@ def _plan(config: RebalanceConfig, rows: Rows, targets: Sequence[Targets]) -> _P
     chance = chances(weight, size)
     of_cell = np.full(len(weight), -1)
     of_cell[inside] = cell
+    chosen = draw_subset(chance, of_cell, np.random.default_rng(config.seed))
+    drawn = np.zeros(len(weight))
+    drawn[inside] = (np.bincount(of_cell[chosen], minlength=len(n)) / n)[cell]
     return _Plan(
         targets=tuple(targets),
         margins=margins,
@@ -186,7 +195,8 @@ def _plan(config: RebalanceConfig, rows: Rows, targets: Sequence[Targets]) -> _P
         raked=raked,
         n_cells=len(n),
         chance=chance,
-        chosen=draw_subset(chance, of_cell, np.random.default_rng(config.seed)),
+        chosen=chosen,
+        drawn=drawn,
         subset=Subset(
             n=size,
             largest_exact=exact,
@@ -248,9 +258,10 @@ def _variable(v: Variable, rows: Rows, plan: _Plan, shown: Mapping[str, str]) ->
 def _predicted(v: Variable, rows: Rows, plan: _Plan, level: float) -> Predicted:
     """Before, by weight and in the subset, corrected by ratings where they allow it."""
     panel, warning = v.panel, v.refused
+    every = range(len(v.levels))
     if panel is not None:
-        everyone = np.ones(len(v.code))
-        warning = check_frame(_view(v, panel, range(len(v.levels)), everyone))
+        checked = (check_frame(_view(v, panel, [i], every)) for i in every)
+        warning = next(filter(None, checked), "")
     corrected = panel is not None and not warning
     if not corrected:
         warning = warning or (
@@ -266,7 +277,7 @@ def _predicted(v: Variable, rows: Rows, plan: _Plan, level: float) -> Predicted:
     stages: tuple[tuple[str, str, Floats, Floats | None], ...] = (
         ("before", "as they are", before, None),
         ("weighted", "by weight", plan.weight, None),
-        ("subset", "the subset drawn", plan.weight, plan.chance),
+        ("subset", "the subset drawn", plan.drawn, plan.drawn),
     )
     margin = plan.target_of(v.name)
     pair = [v.levels.index(x) for x in v.pair]
@@ -276,7 +287,6 @@ def _predicted(v: Variable, rows: Rows, plan: _Plan, level: float) -> Predicted:
         if chance is not None:
             read = np.zeros(len(weight))
             read[plan.chosen] = 1.0
-            weight = weight if plan.subset.exact else chance
 
         def of(
             hit: Sequence[int],
@@ -300,7 +310,7 @@ def _predicted(v: Variable, rows: Rows, plan: _Plan, level: float) -> Predicted:
                 id=name,
                 title=title,
                 contrast=of(pair[:1], pair),
-                shares={x: of([i], range(len(v.levels))) for i, x in enumerate(v.levels)},
+                shares={x: of([i], every) for i, x in enumerate(v.levels)},
                 read=labels_share(masks[0], masks[1], read).value,
                 target=target,
             )
@@ -319,10 +329,9 @@ def _predicted(v: Variable, rows: Rows, plan: _Plan, level: float) -> Predicted:
     )
 
 
-def _view(v: Variable, panel: Panel, hit: Sequence[int], base: Sequence[int] | Floats) -> Rated:
+def _view(v: Variable, panel: Panel, hit: Sequence[int], base: Sequence[int]) -> Rated:
     """Hits and base as read and as raters say."""
-    every = isinstance(base, np.ndarray)
-    levels = list(range(len(v.levels))) if every else list(base)
+    levels = list(base)
     chance = panel.probability
     if not panel.declared:
         chance = np.full(len(v.code), float((panel.said >= 0).mean()))

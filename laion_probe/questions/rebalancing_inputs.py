@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from laion_probe.attributes import UNKNOWN
+from laion_probe.attributes import UNKNOWN, known_attributes
 from laion_probe.config import ComposeConfig, ProbeConfig, beside, make_config
 from laion_probe.config.rebalance import RebalanceConfig
 from laion_probe.errors import ConfigError, LaionProbeError, UnknownName
@@ -315,6 +315,11 @@ def _kept_ids(path: str) -> pl.DataFrame:
 
 
 def _group(name: str, attributes: Sequence[str]) -> Group:
+    if name in known_attributes():
+        raise ConfigError(
+            f"--target {name}: that is read from pictures, and nothing here has labels of it: give "
+            f"a probe run with --attributes {name}, or --scores {name}=FILE"
+        )
     try:
         group = load_group(name)
     except UnknownName:

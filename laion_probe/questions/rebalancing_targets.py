@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+import itertools
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from laion_probe.errors import ConfigError, UnknownName
-from laion_probe.estimators.raking import Margin
-from laion_probe.estimators.raking_feasibility import Conflict, Wanted
+from laion_probe.estimators.raking import Margin, Problem
+from laion_probe.estimators.raking_feasibility import Conflict, Wanted, attainable
 from laion_probe.questions.rebalancing_inputs import Variable
 
 __all__ = ["Targets", "margin_of", "read_targets", "refuse"]
@@ -23,6 +25,10 @@ _FORMS = (
     "NAME:LEVEL=SHARE, NAME:LEVEL,LEVEL=parity, NAME:parity, NAME:before or NAME=FILE.csv, such as "
     "gender_presentation:parity"
 )
+
+
+#: More levels than this are counted in an error, not listed.
+_LEVELS_TOLD = 6
 
 
 @dataclass(frozen=True)
@@ -123,24 +129,25 @@ def margin_of(
     n = np.bincount(v.code[inside], minlength=len(v.levels)).astype(float)
     share = n / n.sum()
     target = _before(v, asked) if asked.before else _named(asked, v, share)
-    for level in v.unknown:
-        at = v.levels.index(level)
-        if unknown == "drop":
-            target[at] = 0.0
-        elif not asked.before:
-            target *= (1 - share[at]) / max(1e-300, target.sum() - target[at])
-            target[at] = share[at]
     skipped: tuple[str, ...] = ()
     if skip_empty:
         skipped = tuple(
             x for x, t, s in zip(v.levels, target, share, strict=True) if t > 0 and s == 0
         )
         target[share == 0] = 0.0
-    if target.sum() <= 0:
+    # what levels that are skipped, or dropped, would have had goes to the known ones
+    is_unknown = np.isin(v.levels, v.unknown)
+    known = float(target[~is_unknown].sum())
+    if unknown == "drop":
+        target[is_unknown] = 0.0
+    elif not asked.before:
+        target[is_unknown] = share[is_unknown]
+    if known <= 0:
         raise ConfigError(
             f"--target {', '.join(asked.asked)}: no row has any level that is to have a share; "
             f"{v.name} has {_there(v, share)}"
         )
+    target[~is_unknown] *= (1 - float(target[is_unknown].sum())) / known
     return Margin(v.name, v.levels, target / target.sum()), skipped
 
 
@@ -215,40 +222,91 @@ def _there(v: Variable, share: Floats) -> str:
     return ", ".join(f"{x} ({_percent(s)})" for x, s in zip(v.levels, share, strict=True))
 
 
-def refuse(conflict: Conflict, bound: float | None, targets: Sequence[Targets]) -> ConfigError:
-    """The error that says which levels of which variable cannot be had, and what to do."""
+def refuse(
+    conflict: Conflict, problem: Problem, targets: Sequence[Targets], variables: Sequence[Variable]
+) -> ConfigError:
+    """The error that says which levels of which variable cannot be had, and what to do.
+
+    ``variables`` align with ``targets``, and with the margins of ``problem``.
+    """
     involved = {w.margin for w in conflict.wanted}
     items = [item for t in targets if t.variable in involved for item in t.asked]
     asked = f"(asked for: {', '.join(items)}; shares here are of all rows, unknown ones included)"
+    named = {(t.variable, x) for t in targets for x in (*t.shares, *itertools.chain(*t.equal))}
+    wanted = _listed(conflict.wanted, named)
     if conflict.kind == "nobody":
-        named = " and ".join(f"{_said(w)}" for w in conflict.wanted)
         return ConfigError(
-            f"the target {named} cannot be reached {asked}: no row has that level, and weights "
+            f"the target {wanted} cannot be reached {asked}: no row has that level, and weights "
             "cannot bring anybody. Add rows that have it, leave it out of the targets, or let "
             "--skip-empty give its share to the other levels"
         )
     if conflict.kind == "bound":
+        least = math.ceil(100 * conflict.least - 1e-6) / 100  # what is told must do
         return ConfigError(
-            f"the targets cannot be reached with --max-weight {bound:g}: some weight must be "
-            f"{conflict.least:.3g} or more. Allow that, or ask for less"
+            f"{wanted} cannot be reached with --max-weight {problem.most:g} {asked}: some weight "
+            f"must be {least:g} or more. Allow that, or ask for less"
         )
     *others, last = conflict.wanted
-    among = (
-        f"{last.margin}:{last.level} can only have from {_percent(conflict.low)} to "
-        f"{_percent(conflict.high)}"
+    can = _can_be_asked(problem, involved, targets, variables) or (
+        (
+            f"With {' and '.join(f'{w.margin}:{w.level}' for w in others)} as asked, "
+            if others
+            else ""
+        )
+        + f"{last.margin}:{last.level} can only have {_range(conflict.low, conflict.high)}"
     )
-    with_ = f"With {' and '.join(f'{w.margin}:{w.level}' for w in others)} as asked, {among}"
     return ConfigError(
-        f"the targets contradict one another: {' and '.join(map(_said, conflict.wanted))} cannot "
-        f"hold together in these rows, whatever the weights {asked}. "
-        f"{with_ if others else among}: ask for "
-        "a share in that range, leave one of these targets out, or add rows of levels that nobody "
-        "has together"
+        f"the targets contradict one another: {wanted} cannot hold together in these rows, "
+        f"whatever the weights {asked}. {can}: ask for what can be had, leave one of these targets "
+        "out, or add rows of levels that nobody has together"
     )
+
+
+def _can_be_asked(
+    problem: Problem,
+    involved: Collection[str],
+    targets: Sequence[Targets],
+    variables: Sequence[Variable],
+) -> str:
+    """What could be asked for in the place of the last target that can be mended so; '' if none.
+
+    As targets count: among rows whose level is known.
+    """
+    for t, v, margin in reversed(list(zip(targets, variables, problem.margins, strict=True))):
+        if t.variable not in involved or t.equal or t.before:
+            continue
+        known = 1 - float(margin.target[np.isin(margin.levels, v.unknown)].sum())
+        following = [x for x in v.levels if x not in t.shares and x not in v.unknown]
+        for level in reversed(list(t.shares)):
+            if found := attainable(problem, t.variable, level, following):
+                of = "" if known > 1 - 1e-9 else ", of the rows whose level is known"
+                can = _range(*(min(1.0, share / known) for share in found))
+                return (
+                    f"With all other targets as asked, {t.variable}:{level} can only have {can}{of}"
+                )
+    return ""
+
+
+def _listed(wanted: Sequence[Wanted], named: Collection[tuple[str, str]]) -> str:
+    """The levels; where they are many, those that were asked for by name, and how many follow."""
+    shown = [w for w in wanted if len(wanted) <= _LEVELS_TOLD or (w.margin, w.level) in named]
+    if not shown:
+        shown = list(wanted[:_LEVELS_TOLD])
+    rest = len(wanted) - len(shown)
+    more = f" and {rest} more levels, which have what these leave," if rest else ""
+    return f"{' and '.join(map(_said, shown))}{more}"
 
 
 def _said(w: Wanted) -> str:
     return f"{w.margin}:{w.level} = {_percent(w.target)} (now {_percent(w.share)})"
+
+
+def _range(low: float, high: float) -> str:
+    """In percent, rounded inwards, so that its ends can be had; as they are where that is none."""
+    up, down = math.ceil(1000 * low - 1e-4) / 10, math.floor(1000 * high + 1e-4) / 10
+    if up > down:
+        up, down = 100 * low, 100 * high
+    return f"{up:.4g} %" if up == down else f"from {up:.4g} % to {down:.4g} %"
 
 
 def _percent(share: float) -> str:

@@ -29,13 +29,22 @@ def finding(r: RebalanceResult) -> tuple[str, ...]:
         ),
     ]
     said += [_of(p) for p in r.predicted]
+    few = [(v, x) for v in r.variables for x in v.levels if x.few and x.n]
+    few.sort(key=lambda pair: pair[1].weight, reverse=True)
+    if few:
+        named = ", ".join(
+            f"{v.variable}:{x.level} ({x.n} {r.what}, {100 * x.share_after:.1f} % of the weight)"
+            for v, x in few[:3]
+        )
+        more = "" if len(few) <= 3 else f", and {len(few) - 3} more"
+        said.append(f"Few are {named}{more}: weights repeat them, and add nobody.")
     if r.empty_levels or r.n_empty_cells:
         shown = [*r.empty_levels, *r.empty_cells][:3]
         named = "; ".join(" with ".join(f"{v}:{x}" for v, x in c.levels.items()) for c in shown)
         n = len(r.empty_levels) + r.n_empty_cells
         said.append(
-            f"Nobody here is {named}{'' if n <= 3 else f', and {n - 3} more'}: no weight can mend "
-            "that."
+            f"By the labels nobody here is {named}{'' if n <= 3 else f', and {n - 3} more'}: no "
+            "weight can mend that."
         )
     return tuple(said)
 
@@ -56,26 +65,31 @@ def _of(p: Predicted) -> str:
 
 
 def claims(r: RebalanceResult) -> tuple[Claim, ...]:
-    """Whether the plan moves what raters would see, attribute by attribute."""
+    """Whether what raters would see misses the target, attribute by attribute.
+
+    An interval that holds the target supports nothing: it may only be wide.
+    """
     found = []
     for i, p in enumerate(r.predicted):
         stage = _stage(p, "weighted")
         if stage.target is None:
             continue
-        e = stage.contrast
-        within = (
-            p.corrected
-            and e.low is not None
-            and e.high is not None
-            and e.low <= stage.target <= e.high
-        )
-        words = "is compatible with" if within else "is not shown to reach"
+        e, supported = stage.contrast, False
+        target = f"the target of {100 * stage.target:.1f} % {p.contrast_level}"
+        seen = f"what raters would see of {p.title} by weight"
+        if not p.corrected:
+            text = f"labels alone cannot tell how far {seen} is from {target}"
+        elif e.low is None or e.high is None or e.low <= stage.target <= e.high:
+            text = f"these data cannot tell whether {seen} is off {target}: {_share(e)}"
+        else:
+            supported = True
+            side = "below" if e.high < stage.target else "above"
+            text = f"{seen} is {side} {target}: {_share(e)}"
         found.append(
             Claim(
                 id=f"target:{p.attribute}",
-                text=f"what raters would see of {p.title} by weight {words} the target of "
-                f"{100 * stage.target:.1f} % {p.contrast_level}",
-                supported=within,
+                text=text,
+                supported=supported,
                 estimate=f"/predicted/{i}/stages/1/contrast",
             )
         )

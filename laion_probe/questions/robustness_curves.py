@@ -20,6 +20,9 @@ from laion_probe.robustness_result import ByChoice, Choice, ClaimCurve, Outcome,
 __all__ = ["Reruns", "curve", "reproduced"]
 
 
+_NOT_MADE = Said(None, reason="what is there now makes no such claim: the inputs have changed")
+
+
 @dataclass(frozen=True)
 class Reruns:
     """What the specifications ``listed`` say of the claims of ``run``, by id; '' is of all claims.
@@ -73,7 +76,7 @@ def _same(a: Estimate | None, b: Estimate | None) -> bool:
 def curve(reruns: Reruns, claim: Claim, title: str) -> ClaimCurve:
     """A claim of the run under every specification, counted as the run's own verdict goes."""
     listed = reruns.listed
-    said = [s.get(claim.id) or s[""] for s in reruns.said]
+    said = [s.get(claim.id) or s.get("") or _NOT_MADE for s in reruns.said]
     by_raters = said[0].by == "corrected"
     outcomes = [
         _outcome(i, s, by_raters and listed.specifications[i]["raters"] != NONE)

@@ -35,8 +35,13 @@ def write_card(card: Card) -> Iterator[str]:
     """
     folder = card.folder
     texts = {README: dataset_card(card), MODEL: model_card(card)}
-    for name in texts:
-        _leave_alone(folder / name, card.replace)
+    for name, said in texts.items():
+        file = folder / name
+        if said and file.exists() and not (card.replace or _is_ours(file)):
+            raise ConfigError(
+                f"{file} was written or changed by hand: move it away, or give --replace to write "
+                "over it (what people say of the data set belongs into answers.toml)"
+            )
     tables = card_tables(card.datasheet)
     try:
         write_card_tables(tables, folder)
@@ -49,8 +54,8 @@ def write_card(card: Card) -> Iterator[str]:
     for name, said in texts.items():
         if said:
             write_file(folder / name, _sealed(said))
-        else:
-            (folder / name).unlink(missing_ok=True)  # of a datasheet that had a generator
+        elif _is_ours(folder / name):  # of a datasheet that had a generator
+            (folder / name).unlink()
     yield from _lines(card, [name for name, said in texts.items() if said])
 
 
@@ -60,17 +65,13 @@ def _sealed(said: str) -> str:
     return f"{said}\n<!-- laion-probe card; sha256 of what is above: {digest} -->\n"
 
 
-def _leave_alone(file: Path, replace: bool) -> None:
-    """Raise `ConfigError` where the file is not as it was written."""
-    if replace or not file.exists():
-        return
+def _is_ours(file: Path) -> bool:
+    """Whether the file is as it was written here."""
+    if not file.is_file():
+        return False
     said = file.read_text(encoding="utf-8", errors="replace")
     seal = _SEAL.search(said)
-    if seal is None or _sealed(said[: seal.start()]) != said:
-        raise ConfigError(
-            f"{file} was written or changed by hand: move it away, or give --replace to write over "
-            "it (what people say of the data set belongs into answers.toml)"
-        )
+    return seal is not None and _sealed(said[: seal.start()]) == said
 
 
 def _lines(card: Card, texts: list[str]) -> Iterator[str]:

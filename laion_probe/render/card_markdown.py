@@ -11,7 +11,7 @@ from html import escape
 
 from laion_probe.render.text import clean
 
-__all__ = ["fenced", "md", "table"]
+__all__ = ["code", "fenced", "md", "table"]
 
 _SPECIAL = re.compile(r"[\\`*\[\]|~#$!]|(?<![^\W_])_|_(?![^\W_])")
 #: What makes a line an item of a list, a rule or a heading.
@@ -28,6 +28,17 @@ def md(text: str) -> str:
     line = _SPECIAL.sub(lambda m: "\\" + m[0], line)
     line = _BEGINS.sub(lambda m: f"{m[1] or ''}\\", line)
     return escape(line, quote=False).replace("://", "&#58;//").replace("www.", "www&#46;")
+
+
+def code(text: str) -> str:
+    """Text as code within a line, whatever ticks are in it.
+
+    >>> code("a`b")
+    '`` a`b ``'
+    """
+    words = clean(text)
+    ticks = "`" * (1 + max((len(run) for run in re.findall("`+", words)), default=0))
+    return f"{ticks}{words}{ticks}" if len(ticks) == 1 else f"{ticks} {words} {ticks}"
 
 
 def fenced(text: str, language: str = "") -> str:

@@ -74,7 +74,7 @@ def _table(group: Group, sheet: DatasheetResult) -> str:
         if row is None:
             return ""
         said = _link(share_words(row), files.get(row.evidence, ""), row.pointer)
-        return f"{said}, n = {text.count(row.count)}"
+        return said if row.count is None else f"{said}, n = {text.count(row.count)}"
 
     return table(
         ("", *(md(stage_words(stage)) for stage in shown)),

@@ -54,7 +54,11 @@ _COMPOSITION = (
     Column("stage", "Text", "the link of the chain from the pool to generated pictures"),
     Column("attribute", "Text", "what was read of a picture or a caption; of people, as perceived"),
     Column("level", "Text", "the level of the attribute; unknown is one of them"),
-    Column("count", "Integer", "pictures or rows of that level"),
+    Column(
+        "count",
+        "Integer",
+        "pictures or rows of that level; missing of shares that raters corrected",
+    ),
     Column("share", "Float", "their share; missing where it is not defined"),
     Column("low", "Float", "lower end of the interval; missing where there is none"),
     Column("high", "Float", "upper end of the interval; missing where there is none"),
@@ -74,7 +78,9 @@ _LINEAGE = (
     Column("confidence", "Text", "how sure it is that the step ran as described"),
     Column("observable", "Boolean", "false: what the step removed cannot be seen, which is not 0"),
     Column("n_reached", "Integer", "rows that reached the step; missing where not observable"),
-    Column("n_removed", "Integer", "rows that it removed; missing where not observable"),
+    Column(
+        "n_removed", "Integer", "rows that it removed; missing where that cannot be seen or judged"
+    ),
     _EVIDENCE,
     _POINTER,
 )

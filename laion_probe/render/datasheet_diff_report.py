@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from laion_probe.questions.datasheet_diff import ChangedShare, DatasheetDiff
+from laion_probe.questions.datasheet_files import write_file
 from laion_probe.render import text
-from laion_probe.render.datasheet_markdown import escaped
+from laion_probe.render.card_markdown import md
 from laion_probe.render.html import environment, page
 from laion_probe.results import Estimate
 
@@ -17,12 +18,14 @@ _SHOWN = 80
 
 
 def render_datasheet_diff(result: DatasheetDiff, folder: Path) -> None:
-    """Write ``diff.md``, ``diff.html`` and ``diff.json``; the same result gives the same bytes."""
+    """Write ``diff.md``, ``diff.html`` and ``diff.json``; the same result gives the same bytes.
+
+    Raises `ConfigError` where the folder cannot be written to.
+    """
     result = DatasheetDiff.from_json(result.to_json())
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "diff.md").write_text(diff_markdown(result), encoding="utf-8", newline="\n")
-    (folder / "diff.html").write_text(diff_html(result), encoding="utf-8", newline="\n")
-    (folder / "diff.json").write_text(result.to_json(), encoding="utf-8", newline="\n")
+    write_file(folder / "diff.md", diff_markdown(result))
+    write_file(folder / "diff.html", diff_html(result))
+    write_file(folder / "diff.json", result.to_json())
 
 
 def diff_html(result: DatasheetDiff) -> str:
@@ -45,12 +48,12 @@ def _both(r: DatasheetDiff) -> list[ChangedShare]:
 
 
 def _lines(r: DatasheetDiff) -> Iterator[str]:
-    yield f"# Datasheets compared: {escaped(r.before)} and {escaped(r.after)}"
+    yield f"# Datasheets compared: {md(r.before)} and {md(r.after)}"
     yield ""
     if r.data_note:
-        yield f"> **About the data.** {escaped(r.data_note)}"
+        yield f"> **About the data.** {md(r.data_note)}"
         yield ""
-    yield from (f"- {escaped(line)}" for line in r.finding)
+    yield from (f"- {md(line)}" for line in r.finding)
     yield ""
     yield "| Number | Before | After |"
     yield "| --- | ---: | ---: |"
@@ -64,7 +67,7 @@ def _lines(r: DatasheetDiff) -> Iterator[str]:
     yield "| --- | --- | ---: | ---: | ---: | --- |"
     for s in _both(r)[:_SHOWN]:
         yield (
-            f"| {escaped(_of(s))} | {escaped(s.labels)} | {_shown(s.before)} | {_shown(s.after)} "
+            f"| {md(_of(s))} | {md(s.labels)} | {_shown(s.before)} | {_shown(s.after)} "
             f"| {_points(s.difference)} | {_differs(s)} |"
         )
     yield ""
@@ -73,11 +76,11 @@ def _lines(r: DatasheetDiff) -> Iterator[str]:
         yield ""
         yield "| Question | Before | After |"
         yield "| --- | --- | --- |"
-        yield from (f"| {escaped(a.question)} | {a.before} | {a.after} |" for a in r.answers)
+        yield from (f"| {md(a.question)} | {a.before} | {a.after} |" for a in r.answers)
         yield ""
     yield "## What this cannot say"
     yield ""
-    yield from (f"- {escaped(line)}" for line in r.cannot_say)
+    yield from (f"- {md(line)}" for line in r.cannot_say)
 
 
 def _of(c: ChangedShare) -> str:

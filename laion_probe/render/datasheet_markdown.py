@@ -16,9 +16,10 @@ from laion_probe.datasheet_result import (
     Section,
     Statement,
 )
-from laion_probe.render.text import attribute_name, clean, count, number
+from laion_probe.render.card_markdown import code, md
+from laion_probe.render.text import attribute_name, count, number
 
-__all__ = ["datasheet_markdown", "escaped"]
+__all__ = ["datasheet_markdown"]
 
 _ROWS_SHOWN = 60
 _POINTERS_SHOWN = 3
@@ -29,21 +30,12 @@ def datasheet_markdown(result: DatasheetResult) -> str:
     return "\n".join(_lines(result)).rstrip("\n") + "\n"
 
 
-def escaped(text: str) -> str:
-    r"""Text that no Markdown is read into, on one line.
-
-    >>> escaped("a *b* <c> | d")
-    'a \\*b\\* \\<c\\> \\| d'
-    """
-    return re.sub(r"([\\`*_{}\[\]<>|~$#])", r"\\\1", " ".join(clean(text).split()))
-
-
 def _lines(r: DatasheetResult) -> Iterator[str]:
     about = r.about
-    yield f"# Datasheet: {escaped(about.title or about.name or 'an image-text data set')}"
+    yield f"# Datasheet: {md(about.title or about.name or 'an image-text data set')}"
     yield ""
     if r.data_note:
-        yield f"> **About the data.** {escaped(r.data_note)}"
+        yield f"> **About the data.** {md(r.data_note)}"
         yield ""
     if about.description:
         yield about.description
@@ -75,7 +67,7 @@ def _lines(r: DatasheetResult) -> Iterator[str]:
     if r.cannot_say:
         yield "## What this datasheet cannot say"
         yield ""
-        yield from (f"- {escaped(line)}" for line in r.cannot_say)
+        yield from (f"- {md(line)}" for line in r.cannot_say)
         yield ""
     yield from _provenance(r)
 
@@ -103,7 +95,7 @@ def _answer(place: str, answer: Answer, files: dict[str, str]) -> Iterator[str]:
         following = answer.measured[k + 1].caution if k + 1 < len(answer.measured) else ""
         yield f"- {_statement(statement, files)}"
         if statement.caution and statement.caution != following:
-            yield f"  *{escaped(statement.caution).rstrip('.')}.*"
+            yield f"  *{md(statement.caution).rstrip('.')}.*"
         last = statement.caution
     if answer.measured or last:
         yield ""
@@ -111,12 +103,12 @@ def _answer(place: str, answer: Answer, files: dict[str, str]) -> Iterator[str]:
 
 def _statement(statement: Statement, files: dict[str, str]) -> str:
     """The sentence, and where its numbers stand."""
-    shown = [escaped(n.shown) for n in statement.numbers]
+    shown = [md(n.shown) for n in statement.numbers]
     parts = re.split(r"(\{\d+\}|\{\{|\}\})", statement.text)
     text = "".join(
         shown[int(p[1:-1])]
         if re.fullmatch(r"\{\d+\}", p)
-        else escaped(p[0])
+        else md(p[0])
         if p in ("{{", "}}")
         else _kept_blanks(p)
         for p in parts
@@ -124,21 +116,14 @@ def _statement(statement: Statement, files: dict[str, str]) -> str:
     if not statement.numbers:
         return text
     first = statement.numbers[0].evidence
-    places = [_code(n.pointer) for n in statement.numbers[:_POINTERS_SHOWN]]
+    places = [code(n.pointer) for n in statement.numbers[:_POINTERS_SHOWN]]
     more = "" if len(statement.numbers) <= _POINTERS_SHOWN else " …"
     return f"{text} <sub>[{first}]({files[first]}) {', '.join(places)}{more}</sub>"
 
 
-def _code(text: str) -> str:
-    """Text as code, whatever ticks are in it."""
-    words = clean(text)
-    ticks = "`" * (1 + max((len(run) for run in re.findall("`+", words)), default=0))
-    return f"{ticks}{words}{ticks}" if len(ticks) == 1 else f"{ticks} {words} {ticks}"
-
-
 def _kept_blanks(part: str) -> str:
-    """As `escaped`, with the blanks at both ends."""
-    inside = escaped(part)
+    """As `md`, with the blanks at both ends."""
+    inside = md(part)
     before = " " if part[:1].isspace() else ""
     after = " " if part[-1:].isspace() and inside else ""
     return before + inside + after
@@ -172,8 +157,8 @@ def _compositions(r: DatasheetResult, files: dict[str, str]) -> Iterator[str]:
     yield "| --- | --- | --- | --- | ---: | --- | --- |"
     for c in rows[:_ROWS_SHOWN]:
         yield (
-            f"| {escaped(c.concept)} | {escaped(c.stage)} | {escaped(attribute_name(c.attribute))} "
-            f"| {escaped(c.level)} | {_share(c)} | {escaped(c.labels)} "
+            f"| {md(c.concept)} | {md(c.stage)} | {md(attribute_name(c.attribute))} "
+            f"| {md(c.level)} | {_share(c)} | {md(c.labels)} "
             f"| [{c.evidence}]({files[c.evidence]}) |"
         )
     yield ""
@@ -198,10 +183,10 @@ def _lineage(lineage: tuple[Lineage, ...]) -> Iterator[str]:
     yield ""
     for one in lineage:
         what = "passed before these rows were seen" if one.already else "replayed on these rows"
-        yield f"### {escaped(one.title)} ({escaped(one.recipe)}), {what}"
+        yield f"### {md(one.title)} ({md(one.recipe)}), {what}"
         yield ""
         if one.source:
-            yield f"Source: {escaped(one.source)}"
+            yield f"Source: {md(one.source)}"
             yield ""
         if one.n_before is not None and one.n_after is not None:
             yield f"{count(one.n_before)} rows before, {count(one.n_after)} after."
@@ -212,9 +197,13 @@ def _lineage(lineage: tuple[Lineage, ...]) -> Iterator[str]:
         yield "| --- | ---: | ---: | --- |"
         for step in one.steps:
             reached = "not observable" if step.n_reached is None else count(step.n_reached)
-            removed = "not observable" if step.n_removed is None else count(step.n_removed)
-            known = escaped(step.source or step.confidence)
-            yield f"| {escaped(step.title)} | {reached} | {removed} | {known} |"
+            removed = (
+                ("cannot be judged" if step.observable else "not observable")
+                if step.n_removed is None
+                else count(step.n_removed)
+            )
+            known = md(step.source or step.confidence)
+            yield f"| {md(step.title)} | {reached} | {removed} | {known} |"
         yield ""
 
 
@@ -226,8 +215,8 @@ def _provenance(r: DatasheetResult) -> Iterator[str]:
     for e in r.evidence:
         n = "" if e.n_rows is None else count(e.n_rows)
         part = "" if e.full else " (a sample)"
-        yield f"| [{e.id}]({e.file}) | {escaped(e.title)}{part} | {n} | `{e.sha256[:16]}…` |"
+        yield f"| [{e.id}]({e.file}) | {md(e.title)}{part} | {n} | `{e.sha256[:16]}…` |"
     yield ""
-    yield f"Made by laion-probe {r.version}: {_code(r.command)}. A person’s answers stay in"
+    yield f"Made by laion-probe {r.version}: {code(r.command)}. A person’s answers stay in"
     yield "`answers.toml`; making the datasheet again keeps them."
     yield ""

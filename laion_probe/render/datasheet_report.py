@@ -20,6 +20,7 @@ from laion_probe.datasheet_result import (
     Section,
     Statement,
 )
+from laion_probe.questions.datasheet_files import write_file
 from laion_probe.render.datasheet_markdown import datasheet_markdown
 from laion_probe.render.geometry import axis_end
 from laion_probe.render.html import environment, page
@@ -62,10 +63,9 @@ def render_datasheet(result: DatasheetResult, folder: Path) -> None:
     The same result gives the same bytes every time.
     """
     result = DatasheetResult.from_json(result.to_json())
-    folder.mkdir(parents=True, exist_ok=True)
     markdown, html = datasheet_markdown(result), datasheet_html(result)
-    (folder / "datasheet.md").write_text(markdown, encoding="utf-8", newline="\n")
-    (folder / "datasheet.html").write_text(html, encoding="utf-8", newline="\n")
+    write_file(folder / "datasheet.md", markdown)
+    write_file(folder / "datasheet.html", html)
 
 
 def datasheet_html(result: DatasheetResult) -> str:
@@ -160,7 +160,7 @@ def _estimate(row: CompositionRow) -> Estimate:
         low=row.low,
         high=row.high,
         level=row.interval_level,
-        n=row.count,
+        n=row.count or 0,
         units=0,
         method=row.labels,
     )

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from laion_probe.dft_result import DftResult, Gap, ProfessionPlan
+from laion_probe.render.card_markdown import code, fenced, md
 from laion_probe.render.html import environment, page
 from laion_probe.render.pointers import pointer, walk
 from laion_probe.render.tables import ESTIMATE, Row, Tables, estimate_row, write_csv
-from laion_probe.render.text import clean
 from laion_probe.render.view import Method, Reference
 
 __all__ = ["dft_markdown", "dft_report_html", "dft_tables", "render_dft"]
@@ -23,8 +22,6 @@ _RULES = {
     "target": "cells have pictures in proportion to the target that was named",
     "gap": "measured gaps from the target that was named decide the numbers",
 }
-#: What Markdown could read as its own.
-_SIGNS = re.compile(r"([\\`*_\[\]<>|#~!&])")
 
 
 @dataclass(frozen=True)
@@ -158,14 +155,14 @@ def _lines(r: DftResult) -> Iterator[str]:
     yield "# A plan of diversity fine-tuning"
     yield ""
     if r.data_note:
-        yield f"> About the data: {_md(r.data_note)}"
+        yield f"> About the data: {md(r.data_note)}"
         yield ""
     for sentence in r.finding:
-        yield f"- {_md(sentence)}"
+        yield f"- {md(sentence)}"
     yield ""
     yield f"How numbers are divided: {_RULES[r.rule]}."
     yield ""
-    yield _md(r.published)
+    yield md(r.published)
     yield ""
     yield "## Before anything is drawn"
     yield ""
@@ -173,28 +170,28 @@ def _lines(r: DftResult) -> Iterator[str]:
     sources = _sources(r)
     for axis in r.axes:
         yield ""
-        yield f"### {_md(axis.name)}"
+        yield f"### {md(axis.name)}"
         yield ""
         for one in r.lists:
             if one.axis == axis.name:
-                review = f" Review: {_md(one.review)}." if one.review else ""
-                yield f"`{_md(one.name)}`: {_md(one.source)}.{review}"
+                review = f" Review: {md(one.review)}." if one.review else ""
+                yield f"{code(one.name)}: {md(one.source)}.{review}"
                 yield ""
         yield "| word | pictures | source | review note |"
         yield "| --- | ---: | --- | --- |"
         for t in axis.terms:
             own = t.source if t.source != sources.get(t.list) else f"{t.list} {t.code}".strip()
             said = (t.term, f"{t.n_pictures:,}", own, t.review)
-            yield "| " + " | ".join(_md(words) for words in said) + " |"
+            yield "| " + " | ".join(md(words) for words in said) + " |"
     yield ""
     yield "## What to do"
     yield ""
     yield "In this folder; MODEL is what is to be fine-tuned."
     yield ""
     yield "1. Draw the evaluation before training:"
-    yield from _code(r.evaluation.commands[:1])
+    yield from _block(r.evaluation.commands[:1])
     yield "2. Draw the training pictures:"
-    yield from _code([file.command for file in r.prompt_files])
+    yield from _block([file.command for file in r.prompt_files])
     yield (
         "3. Look at them, or have a sample rated, and strike what does not show what was asked. "
         "`manifest.parquet` has a row a picture: folder, prompt and number find it; "
@@ -202,10 +199,10 @@ def _lines(r: DftResult) -> Iterator[str]:
     )
     yield "4. Fine-tune, with whichever trainer; laion-probe does not train."
     yield "5. Draw the evaluation again:"
-    yield from _code(r.evaluation.commands[1:2])
+    yield from _block(r.evaluation.commands[1:2])
     yield "6. Compare before and after, held-out professions apart from those trained on:"
-    yield from _code(r.evaluation.commands[2:])
-    held_out = ", ".join(_md(p.term) for p in r.professions if p.held_out)
+    yield from _block(r.evaluation.commands[2:])
+    held_out = ", ".join(md(p.term) for p in r.professions if p.held_out)
     yield f"Held out: {held_out or 'none'}."
     yield ""
     for title, lines in (
@@ -216,19 +213,13 @@ def _lines(r: DftResult) -> Iterator[str]:
         if lines:
             yield f"## {title}"
             yield ""
-            yield from (f"- {_md(line)}" for line in lines)
+            yield from (f"- {md(line)}" for line in lines)
             yield ""
-    yield f"Repeat it: `{clean(r.provenance.command).replace('`', '')}`"
+    yield f"Repeat it: {code(r.provenance.command)}"
 
 
-def _code(commands: Iterable[str]) -> Iterator[str]:
+def _block(commands: Iterable[str]) -> Iterator[str]:
+    """Commands as a block of code in a list."""
     yield ""
-    yield "   ```"
-    yield from (f"   {clean(command).replace('```', '')}" for command in commands)
-    yield "   ```"
+    yield from (f"   {line}" for line in fenced("\n".join(commands)).splitlines())
     yield ""
-
-
-def _md(words: str) -> str:
-    """Text of a list as Markdown shows it: on one line, and no sign read as markup."""
-    return _SIGNS.sub(r"\\\1", " ".join(clean(words).split()))

@@ -166,7 +166,8 @@ def _type(name: str, cells: list[Cell], of_estimates: bool) -> pl.DataType:
     """The type of a column: by its name where that settles it, otherwise by what is in it."""
     if of_estimates and name in _NUMBERS:
         return pl.Float64()
-    if name.startswith("n_") or (of_estimates and name in ("n", "units")):
+    counts = name.startswith("n_") and "_is_" not in name  # n_near_is_all is no count
+    if counts or (of_estimates and name in ("n", "units")):
         return pl.Int64()
     found = {type(cell) for cell in cells if cell is not None}
     if found == {int, float}:

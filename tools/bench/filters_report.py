@@ -17,11 +17,12 @@ OF_FILTERS = (
 def where(facts: dict[str, Any]) -> str:
     """What a part was measured on, and with which versions."""
     machine = facts["machine"]
-    ours, peers = facts["versions"]["ours"], facts["versions"]["peers"]
+    ours, peers = facts["versions"]["ours"], facts["versions"].get("peers", {})
     both = [f"{name} {version}" for name, version in ours.items()]
     both += [f"{k} {v}" for k, v in peers.items() if ours.get(k) != v]
+    took = f"Measured in {facts['seconds']} s. " if "seconds" in facts else ""
     return (
-        f"Measured in {facts.get('seconds', 0)} s. {machine['cores']} cores, "
+        f"{took}{machine['cores']} cores, "
         f"{machine['memory_gib']} GiB of memory, {machine['architecture']}, {machine['system']}, "
         f"Python {machine['python']}; {', '.join(both)}."
     )

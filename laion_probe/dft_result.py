@@ -76,9 +76,11 @@ class Gap(Value):
     at. ``planned`` is the share of the training pictures that with ``weight`` times as many drawn
     ones comes to the target, its ends those of the measured interval; where the interval contains
     the target (``sure`` is False) it is the target itself. ``realised`` is the share among the
-    planned pictures as counted, None for a profession that is held out.
+    planned pictures as counted, None for a profession that is held out. ``concept`` is what was
+    measured: the profession, or another name by which its list knows it.
     """
 
+    concept: str
     axis: str
     attribute: str
     level: str

@@ -1,9 +1,15 @@
-"""What a step removed, as a datasheet tells it: a number, not observable, or not judged."""
+"""What a step removed, as a datasheet tells it; and that a datasheet is of one set."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import polars as pl
 import pytest
 
+from laion_probe.config import DatasheetConfig
+from laion_probe.errors import ConfigError
+from laion_probe.questions.datasheet import datasheet
 from laion_probe.questions.datasheet_numbers import _shown_share
 from laion_probe.questions.datasheet_tables import _steps
 from laion_probe.results import Estimate, StepEffect
@@ -51,3 +57,15 @@ def test_an_end_that_is_as_good_as_none_has_no_row_of_zeros() -> None:
     )
     # a rare level is still no level that nobody has
     assert _shown_share(1e-7, None, None).replace("\N{NO-BREAK SPACE}", " ") == "0.000010 %"
+
+
+def test_two_sets_are_not_one_datasheet(tmp_path: Path) -> None:
+    for name, words in (("a", "one"), ("b", "two")):
+        shard = tmp_path / f"{name}.parquet"
+        rows = {"URL": [f"http://{words}.example/{i}.jpg" for i in range(9)], "TEXT": [words] * 9}
+        pl.DataFrame(rows).write_parquet(shard)
+        datasheet(DatasheetConfig(shards=(str(shard),), out=str(tmp_path / name), by=()))
+    both = tuple(str(tmp_path / name) for name in "ab")
+    with pytest.raises(ConfigError, match="a datasheet is of one set: name one of them"):
+        datasheet(DatasheetConfig(shards=both, out=str(tmp_path / "c")))
+    assert not (tmp_path / "c").exists()

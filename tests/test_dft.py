@@ -88,6 +88,21 @@ def test_numbers_follow_the_gaps(planned: tuple[DftResult, Path]) -> None:
     assert nonbinary.n_pictures == 0  # halves to women and men leave nothing
     assert any("leaves no picture to nonbinary" in note for note in result.notes)
     assert "Furthest from it" in " ".join(result.finding)
+    # a gap that was measured under another of the profession's names is told by that name
+    other = result.model_copy(
+        update={
+            "professions": tuple(
+                p.model_copy(
+                    update={
+                        "gaps": tuple(g.model_copy(update={"concept": "x-ray"}) for g in p.gaps)
+                    }
+                )
+                for p in result.professions
+            )
+        }
+    )
+    assert "measured as" in dft_report_html(other) and "x-ray" in dft_report_html(other)
+    assert "measured as" not in dft_report_html(result)
 
 
 def test_without_a_run_cells_are_equal_or_follow_the_target(tmp_path: Path) -> None:

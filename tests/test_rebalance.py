@@ -348,7 +348,9 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_rows_by_words_of_captions_with_a_subset_of_ids(shards: Path, tmp_path: Path) -> None:
     asked = RebalanceConfig(shards=(str(shards),), target=("gender-words:woman,man=parity",))
-    r = rebalance(asked, folder=tmp_path)
+    noted = asked.model_copy(update={"data_note": "Made up for a test."})
+    r = rebalance(noted, folder=tmp_path)
+    assert (tmp_path / "DATA_NOTE.txt").read_text(encoding="utf-8") == "Made up for a test.\n"
     assert level(r, "gender-words", "woman").share_after == pytest.approx(0.375, abs=1e-6)
     assert level(r, "gender-words", "no person named").share_after == pytest.approx(0.25, abs=1e-6)
     assert r.subset.n == r.subset.largest_exact == 266  # 400 over the largest weight, 1.5
@@ -360,7 +362,7 @@ def test_rows_by_words_of_captions_with_a_subset_of_ids(shards: Path, tmp_path: 
     assert (np.sort(ids, order=("f0", "f1")) == ids).all()
     assert {f"{h:016x}{x:016x}" for h, x in ids.tolist()} == set(subset["id"])
     assert any("words and addresses" in line for line in r.cannot_say)
-    assert rebalance(asked) == r.model_copy(update={"files": {}})
+    assert rebalance(noted) == r.model_copy(update={"files": {}})
 
 
 def test_back_to_before_a_filter(shards: Path, tmp_path: Path) -> None:

@@ -92,6 +92,11 @@ def datasheet(
     mine, others = _forms(config, folder)
     answers = agreed_answers(mine, others)
     new, earlier = list(_opened(config)), list(_earlier(config))
+    if len({data for kind, _, data in earlier if kind == "data"}) > 1:
+        raise ConfigError(
+            "the datasheets that are named count different shards, and a datasheet is of one set: "
+            "name one of them, or the shards of all"
+        )
     new += _measured(config, progress)
     runs = _named(new, earlier)
     result = _result(config, runs, answers)

@@ -65,6 +65,7 @@ def plan_profession(
             shares[axis.name][level] = (1 - plan) * whole * of_rest
         gaps.append(
             Gap(
+                concept=m.concept,
                 axis=axis.name,
                 attribute=m.attribute,
                 level=m.level,

@@ -67,7 +67,8 @@ def finding(
         if worst is not None:
             p, gap = worst
             said.append(
-                f"Furthest from it: “{p.term}”, drawn as {gap.level} in {_percent(gap.generated)} "
+                f"Furthest from it: “{p.term}”{_measured_as(p.term, gap.concept)}, drawn as "
+                f"{gap.level} in {_percent(gap.generated)} "
                 f"({gap.labels}) with a target of {100 * gap.target:.3g} %; planned "
                 f"{100 * gap.planned:.3g} %, {100 * gap.planned_low:.3g} to "
                 f"{100 * gap.planned_high:.3g} % over that interval."
@@ -78,6 +79,11 @@ def finding(
         "training is not in it."
     )
     return tuple(said)
+
+
+def _measured_as(term: str, concept: str) -> str:
+    """What was drawn and measured, where that is another name of the profession."""
+    return "" if term.casefold() == concept.casefold() else f" (measured as “{concept}”)"
 
 
 def how_planned(

@@ -23,6 +23,7 @@ from laion_probe.estimators.raking import Margin, Problem, Raked, cells_of, cost
 from laion_probe.estimators.raking_feasibility import Conflict, solve
 from laion_probe.estimators.subset_plan import chances, draw_subset, largest_exact
 from laion_probe.estimators.weighted import Rated
+from laion_probe.notes import NOTE_FILE
 from laion_probe.questions.inputs import Progress
 from laion_probe.questions.rebalancing_files import write_plan
 from laion_probe.questions.rebalancing_inputs import Panel, Rows, Variable, open_rows
@@ -102,13 +103,16 @@ def rebalance(
     progress("raking", 0, 1)
     plan = _plan(config, rows, targets)
     progress("raking", 1, 1)
-    files = (
-        {} if folder is None else write_plan(folder, rows, plan.weight, plan.chosen, plan.chance)
-    )
+    note = config.data_note or rows.note
+    files = {}
+    if folder is not None:
+        files = write_plan(folder, rows, plan.weight, plan.chosen, plan.chance)
+        if note:  # who reads the subset must know it too
+            (folder / NOTE_FILE).write_text(note + "\n", encoding="utf-8", newline="\n")
     empty = _empty_cells(rows, plan)
     shown = dict(zip(config.target, without_folders(config).target, strict=True))
     result = RebalanceResult(
-        data_note=config.data_note or rows.note,
+        data_note=note,
         context=config.context,
         harms=harms,
         level=config.level,

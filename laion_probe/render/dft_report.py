@@ -123,7 +123,7 @@ def dft_tables(result: DftResult) -> Tables:
             ],
         ),
         "gaps": (
-            "profession held_out axis attribute read_as others labels target sure planned "
+            "profession concept held_out axis attribute read_as others labels target sure planned "
             "planned_low planned_high weight realised" + ESTIMATE,
             list(_gap_rows(result)),
         ),

@@ -44,7 +44,7 @@ from laion_probe.questions.inputs import (
     repeat_command,
     shard_records,
 )
-from laion_probe.questions.reading import random_order, rows_of
+from laion_probe.questions.reading import planned_units, random_order, rows_of
 from laion_probe.questions.repeating import without_folders
 from laion_probe.questions.scanning import check_failed, run_options
 from laion_probe.records import CANONICAL
@@ -112,7 +112,7 @@ def describe(config: DatasheetConfig, watch: Watch = lambda done, of, rows: None
     groups, left_out = _groups(config, {c for s in shards for c in s.columns.source})
     units = list_units(shards)
     order = random_order(units, config.seed)
-    chosen = order[: _planned(config, order)]
+    chosen = order[: planned_units(config, order)]
     sampled = len(chosen) < len(units)
     already, already_note = already_passed(config.already, shards)
     expected = sum(rows_of(units))
@@ -190,21 +190,6 @@ def _groups(config: DatasheetConfig, have: set[str]) -> tuple[tuple[str, ...], t
         named = (f"language:{config.detector}", *named)
     can = tuple(name for name in named if set(load_group(name).needs) <= {"text", *have})
     return can, tuple(name for name in named if name not in can)
-
-
-def _planned(config: DatasheetConfig, order: Sequence[Unit]) -> int:
-    """How many units are read: settled before the first is."""
-    wanted = [len(order)]
-    if config.max_units is not None:
-        wanted.append(config.max_units)
-    if config.max_rows is not None:
-        if any(u.n_rows is None and not u.shard.error for u in order):
-            raise ConfigError(
-                "--max-rows must know beforehand how many rows there are, and some of these files "
-                "do not say: use --max-units"
-            )
-        wanted.append(max(1, round(config.max_rows * len(order) / max(1.0, sum(rows_of(order))))))
-    return min(wanted)
 
 
 def _kept(units: Sequence[Unit], kept: Partials[UnitScan]) -> Iterator[UnitScan]:

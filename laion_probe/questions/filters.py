@@ -28,7 +28,7 @@ from laion_probe.questions.domains import DOMAIN, name_domains
 from laion_probe.questions.effects import players
 from laion_probe.questions.inputs import already_passed, cache_folder
 from laion_probe.questions.kept import KeptIds, file_stem
-from laion_probe.questions.reading import random_order, rows_of
+from laion_probe.questions.reading import planned_units, random_order, rows_of
 from laion_probe.questions.scanning import check_failed, kept_rows, run_options
 from laion_probe.questions.verdict import Account, verdict
 from laion_probe.recipes import Recipe, load_recipe
@@ -64,7 +64,7 @@ def filters(
     units = list_units(shards)
     order = random_order(units, config.seed)
     config = config.model_copy(update={"by": name_domains(config.by, order)})
-    chosen = order[: _planned(config, order)]
+    chosen = order[: planned_units(config, order)]
     sampled = len(chosen) < len(units)
     if sampled and config.write_kept:
         raise ConfigError("--write-kept needs every row: leave out --max-units and --max-rows")
@@ -145,21 +145,6 @@ def _check_names(config: FiltersConfig) -> None:
             load_group(name)
     for name in config.detectors:
         DETECTORS[name.removesuffix(RELIABLE)]
-
-
-def _planned(config: FiltersConfig, order: Sequence[Unit]) -> int:
-    """How many units are read: settled before the first is, whatever their sizes in this order."""
-    wanted = [len(order)]
-    if config.max_units is not None:
-        wanted.append(config.max_units)
-    if config.max_rows is not None:
-        if any(u.n_rows is None and not u.shard.error for u in order):
-            raise ConfigError(
-                "--max-rows must know beforehand how many rows there are, and some of these files "
-                "do not say: use --max-units"
-            )
-        wanted.append(max(1, round(config.max_rows * len(order) / max(1.0, sum(rows_of(order))))))
-    return min(wanted)
 
 
 @dataclass

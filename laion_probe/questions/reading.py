@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from laion_probe.config import ScanConfig
+from laion_probe.config import DatasheetConfig, FiltersConfig, ScanConfig
 from laion_probe.counts import Key, Tally, UnitCounts
 from laion_probe.errors import ConfigError
 from laion_probe.results import Estimate
@@ -22,7 +22,7 @@ from laion_probe.sequence import SEQUENCES, START, Stream
 from laion_probe.sequence import Sequence as ConfidenceSequence
 from laion_probe.shards import Unit
 
-__all__ = ["Limits", "Sample", "Share", "random_order", "rows_of"]
+__all__ = ["Limits", "Sample", "Share", "planned_units", "random_order", "rows_of"]
 
 Floats = NDArray[np.float64]
 
@@ -333,3 +333,18 @@ class Sample:
             self.looks[-1] = look
         else:
             self.looks.append(look)
+
+
+def planned_units(config: FiltersConfig | DatasheetConfig, order: Sequence[Unit]) -> int:
+    """How many units are read: settled before the first is, whatever their sizes in this order."""
+    wanted = [len(order)]
+    if config.max_units is not None:
+        wanted.append(config.max_units)
+    if config.max_rows is not None:
+        if any(u.n_rows is None and not u.shard.error for u in order):
+            raise ConfigError(
+                "--max-rows must know beforehand how many rows there are, and some of these files "
+                "do not say: use --max-units"
+            )
+        wanted.append(max(1, round(config.max_rows * len(order) / max(1.0, sum(rows_of(order))))))
+    return min(wanted)

@@ -12,7 +12,7 @@ from laion_probe.render.geometry import axis_end
 from laion_probe.render.html import environment, page
 from laion_probe.render.pointers import pointer, walk
 from laion_probe.render.tables import ESTIMATE, Row, Tables, estimate_row, write_csv
-from laion_probe.render.view import Method, Reference
+from laion_probe.render.view import Method, Reference, methods_of
 
 __all__ = ["blocked_report_html", "blocked_tables", "render_blocked", "write_blocked_tables"]
 
@@ -66,10 +66,6 @@ def blocked_report_html(result: BlockedResult) -> str:
 
 
 def _view(r: BlockedResult) -> View:
-    methods: dict[tuple[str, tuple[str, ...]], set[float]] = {}
-    for _, e in walk(r):
-        if e.value is not None or e.low is not None:
-            methods.setdefault((e.method, e.assumptions), set()).add(e.level)
     shares = [r.blocked, *(x.blocked for b in r.by for x in b.levels)]
     return View(
         by=[_shown(i, by) for i, by in enumerate(r.by)],
@@ -80,7 +76,7 @@ def _view(r: BlockedResult) -> View:
             )
             for i, p in enumerate(r.passed)
         ],
-        methods=[Method(*key, levels=sorted(levels)) for key, levels in methods.items()],
+        methods=methods_of(e for _, e in walk(r) if e.value is not None or e.low is not None),
     )
 
 

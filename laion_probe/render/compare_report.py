@@ -38,7 +38,7 @@ from laion_probe.render.forest import (
 )
 from laion_probe.render.html import environment, page, tied
 from laion_probe.render.pointers import pointer, walk
-from laion_probe.render.view import Method
+from laion_probe.render.view import Method, methods_of
 from laion_probe.results import Claim, Estimate
 
 __all__ = ["compare_report_html", "write_forests"]
@@ -265,7 +265,7 @@ def _view(r: CompareResult) -> CompareView:
         reference_rows=references[:_REFERENCE_ROWS],
         n_more_references=len(references[_REFERENCE_ROWS:]),
         claims=[ShownClaim(c, estimates.get(c.estimate)) for c in r.finding.claims],
-        methods=_methods(r),
+        methods=methods_of(e for _, e in walk(r) if e.value is not None),
         inputs=[(pointer("inputs", i), record) for i, record in enumerate(r.inputs)],
         notes_shown=_NOTES_SHOWN,
     )
@@ -312,15 +312,6 @@ def _references(r: CompareResult, generators: list[str], matched: bool) -> Itera
                 by = found.generators.get(name)
                 cells.append(None if by is None else (at + pointer("generators", name), by))
             yield ShownReference(at, r.concepts[i].name, found, cells)
-
-
-def _methods(r: CompareResult) -> list[Method]:
-    """The methods of the numbers that are given, each with what it assumes."""
-    found: dict[tuple[str, tuple[str, ...]], set[float]] = {}
-    for _, e in walk(r):
-        if e.value is not None:
-            found.setdefault((e.method, e.assumptions), set()).add(e.level)
-    return [Method(*key, levels=sorted(levels)) for key, levels in found.items()]
 
 
 # Plots

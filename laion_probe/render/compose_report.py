@@ -15,7 +15,7 @@ from laion_probe.render.html import environment, page, tied
 from laion_probe.render.pointers import pointer, walk
 from laion_probe.render.tables import ESTIMATE, Row, Tables, estimate_row, write_csv
 from laion_probe.render.text import NBSP, Form, clean, level_name, show
-from laion_probe.render.view import Method, Reference
+from laion_probe.render.view import Method, Reference, methods_of
 from laion_probe.results import Estimate
 
 __all__ = ["compose_report_html", "compose_tables", "write_compose_figures", "write_compose_tables"]
@@ -53,10 +53,6 @@ def _form(e: Estimate) -> Form:
 
 
 def _view(r: ComposeResult) -> View:
-    methods: dict[tuple[str, tuple[str, ...]], set[float]] = {}
-    for _, e in walk(r):
-        if e.value is not None or e.low is not None:
-            methods.setdefault((e.method, e.assumptions), set()).add(e.level)
     return View(
         attributes=[(pointer("attributes", i), m) for i, m in enumerate(r.attributes)],
         references={
@@ -72,7 +68,7 @@ def _view(r: ComposeResult) -> View:
             for i, cell in enumerate(r.intersections)
             if cell.reference is not None or cell.n or cell.share.value
         ],
-        methods=[Method(*key, levels=sorted(levels)) for key, levels in methods.items()],
+        methods=methods_of(e for _, e in walk(r) if e.value is not None or e.low is not None),
         # Markup, since the chart escapes and cleans every text that it writes.
         chart=Markup(_chart_svg(r, PAGE)),
     )

@@ -11,7 +11,7 @@ from laion_probe.render.card_markdown import code, fenced, md
 from laion_probe.render.html import environment, page
 from laion_probe.render.pointers import pointer, walk
 from laion_probe.render.tables import ESTIMATE, Row, Tables, estimate_row, write_csv
-from laion_probe.render.view import Method, Reference
+from laion_probe.render.view import Method, Reference, methods_of
 
 __all__ = ["dft_markdown", "dft_report_html", "dft_tables", "render_dft"]
 
@@ -83,9 +83,6 @@ def _view(r: DftResult) -> View:
         for j, gap in enumerate(p.gaps)
     ]
     gaps.sort(key=lambda g: -abs((g.gap.generated.value or 0.0) - g.gap.target))
-    methods: dict[tuple[str, tuple[str, ...]], set[float]] = {}
-    for _, e in walk(r):
-        methods.setdefault((e.method, e.assumptions), set()).add(e.level)
     return View(
         rule=_RULES[r.rule],
         gaps=gaps[:_GAPS_SHOWN],
@@ -93,7 +90,7 @@ def _view(r: DftResult) -> View:
         terms_shown=_TERMS_SHOWN,
         held_out=[p.term for p in r.professions if p.held_out],
         sources=_sources(r),
-        methods=[Method(*key, levels=sorted(levels)) for key, levels in methods.items()],
+        methods=methods_of(e for _, e in walk(r)),
     )
 
 

@@ -17,7 +17,7 @@ from laion_probe.render import text
 from laion_probe.render.geometry import percent
 from laion_probe.render.html import environment, page, tied
 from laion_probe.render.pointers import pointer, walk
-from laion_probe.render.view import Method, raster
+from laion_probe.render.view import Method, methods_of, raster
 from laion_probe.results import Claim, Estimate
 
 __all__ = ["drift_report_html"]
@@ -179,7 +179,7 @@ def _view(result: DriftResult) -> DriftView:
         slices=_slices(result),
         unreadable=unreadable[:_PAIRS_LISTED],
         n_more_unreadable=len(unreadable[_PAIRS_LISTED:]),
-        methods=_methods(estimates),
+        methods=methods_of(e for e in estimates.values() if e.low is not None),
     )
 
 
@@ -308,12 +308,3 @@ def _slices(result: DriftResult) -> list[tuple[str, list[tuple[str, Slice]]]]:
     for i, s in enumerate(result.slices):
         found.setdefault(s.by, []).append((pointer("slices", i), s))
     return list(found.items())
-
-
-def _methods(estimates: dict[str, Estimate]) -> list[Method]:
-    """The methods of the numbers that are given, each with what it assumes."""
-    found: dict[tuple[str, tuple[str, ...]], set[float]] = {}
-    for e in estimates.values():
-        if e.low is not None:
-            found.setdefault((e.method, e.assumptions), set()).add(e.level)
-    return [Method(*key, levels=sorted(levels)) for key, levels in found.items()]

@@ -22,7 +22,7 @@ from laion_probe.render.html import environment, page, tied
 from laion_probe.render.pointers import pointer, walk
 from laion_probe.render.tables import ESTIMATE, Row, Tables, estimate_row, write_csv
 from laion_probe.render.text import NBSP, Shown, number, show
-from laion_probe.render.view import Method
+from laion_probe.render.view import Method, methods_of
 from laion_probe.results import Estimate
 
 __all__ = ["explore_report_html", "explore_tables", "render_explore", "write_explore_tables"]
@@ -151,10 +151,6 @@ def _view(r: ExploreResult) -> View:
         looks.setdefault(spread.group, []).append(
             ShownLook(at + pointer("spreads", i), spread, *of)
         )
-    methods: dict[tuple[str, tuple[str, ...]], set[float]] = {}
-    for _, e in walk(r):
-        if e.value is not None:
-            methods.setdefault((e.method, e.assumptions), set()).add(e.level)
     return View(
         at=at,
         shown=shown,
@@ -168,7 +164,7 @@ def _view(r: ExploreResult) -> View:
             ShownCluster(at + pointer("clusters", i), c, [r.pictures[m] for m in c.medoids])
             for i, c in enumerate(shown.clusters)
         ],
-        methods=[Method(*key, levels=sorted(levels)) for key, levels in methods.items()],
+        methods=methods_of(e for _, e in walk(r) if e.value is not None),
     )
 
 

@@ -34,7 +34,7 @@ from laion_probe.render.flow import Flow, FlowStep, How, flow_svg, flow_words
 from laion_probe.render.html import environment, page, tied
 from laion_probe.render.pointers import pointer, walk
 from laion_probe.render.scan_report import estimate_digits, scan_removal_words, share_digits
-from laion_probe.render.view import Method
+from laion_probe.render.view import Method, methods_of
 from laion_probe.results import Estimate, InputRecord, StepEffect
 
 __all__ = ["filters_report_html", "level_removal_words", "step_removal_words", "write_flows"]
@@ -272,7 +272,7 @@ def _view(result: FiltersResult) -> FiltersView:
         detected=_detected(result),
         cells_shown=_CELLS_SHOWN,
         undefined=sorted({e.method for _, e in walk(result) if e.value is None}),
-        methods=_methods(result),
+        methods=methods_of(e for _, e in walk(result) if e.value is not None),
         inputs=inputs[:_INPUTS_SHOWN],
         more_inputs=inputs[_INPUTS_SHOWN:],
         alike=result.inputs[0] if alike else None,
@@ -398,15 +398,6 @@ def _few(title: str, placed: list[tuple[str, T]], room: int) -> Levels[T]:
 def _room(rows: int, n_tables: int, *, least: int = _LEVELS_LEAST) -> int:
     """How many levels each of the tables shows."""
     return min(max(rows // max(n_tables, 1), least), _LEVELS_SHOWN)
-
-
-def _methods(result: FiltersResult) -> list[Method]:
-    """The methods of the numbers that are given, each with what it assumes."""
-    found: dict[tuple[str, tuple[str, ...]], set[float]] = {}
-    for _, e in walk(result):
-        if e.value is not None:
-            found.setdefault((e.method, e.assumptions), set()).add(e.level)
-    return [Method(*key, levels=sorted(levels)) for key, levels in found.items()]
 
 
 # The figure

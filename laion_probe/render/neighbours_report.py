@@ -17,7 +17,7 @@ from laion_probe.render.neighbours_curve import curve_svg
 from laion_probe.render.neighbours_tables import write_neighbours_tables
 from laion_probe.render.pointers import pointer, walk
 from laion_probe.render.text import Shown, level_name, number, show
-from laion_probe.render.view import Method, Reference
+from laion_probe.render.view import Method, Reference, methods_of
 from laion_probe.results import Composition, Estimate
 
 __all__ = ["neighbours_report_html", "render_neighbours", "write_neighbours_figures"]
@@ -130,11 +130,6 @@ def _count(value: float) -> str:
 
 
 def _view(r: NeighboursResult) -> View:
-    methods: dict[tuple[str, tuple[str, ...]], set[float]] = {}
-    for _, e in walk(r):
-        if e.value is not None or e.low is not None:
-            # each recall bound names its own number: the rest of the words is what is told once
-            methods.setdefault((e.method, e.assumptions), set()).add(e.level)
     known = {
         name
         for c in r.concepts
@@ -146,7 +141,7 @@ def _view(r: NeighboursResult) -> View:
         concepts=[_concept(r, i, c) for i, c in enumerate(r.concepts)],
         folded=len(r.concepts) > _OPEN,
         unknown_errors=[t for name, t in r.titles.items() if found and name not in known],
-        methods=[Method(*key, levels=sorted(levels)) for key, levels in methods.items()],
+        methods=methods_of(e for _, e in walk(r) if e.value is not None or e.low is not None),
     )
 
 

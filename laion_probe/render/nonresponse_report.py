@@ -14,7 +14,7 @@ from laion_probe.render.html import environment, page, tied
 from laion_probe.render.pointers import pointer, walk
 from laion_probe.render.tables import ESTIMATE, Row, Tables, estimate_row, write_csv
 from laion_probe.render.text import NBSP, Form, Shown, number, show
-from laion_probe.render.view import Method, Reference
+from laion_probe.render.view import Method, Reference, methods_of
 from laion_probe.results import Estimate
 
 __all__ = [
@@ -110,16 +110,12 @@ def _p_value(p: float, where: str) -> Markup:
 
 
 def _view(r: NonresponseResult) -> View:
-    methods: dict[tuple[str, tuple[str, ...]], set[float]] = {}
-    for _, e in walk(r):
-        if e.value is not None or e.low is not None:
-            methods.setdefault((e.method, e.assumptions), set()).add(e.level)
     most = max((x.lost.high or x.lost.value or 0 for b in r.loss for x in b.levels), default=1.0)
     return View(
         loss=[_loss(i, by) for i, by in enumerate(r.loss)],
         end=1.0 if most > 0.5 else 0.5,
         shares=[_share(i, c) for i, c in enumerate(r.composed)],
-        methods=[Method(*key, levels=sorted(levels)) for key, levels in methods.items()],
+        methods=methods_of(e for _, e in walk(r) if e.value is not None or e.low is not None),
     )
 
 

@@ -30,7 +30,7 @@ from laion_probe.render.html import environment, page, tied
 from laion_probe.render.outliers_tables import write_outliers_tables
 from laion_probe.render.pointers import pointer, walk
 from laion_probe.render.text import NBSP, Form, Shown, clean, count, join, number, show
-from laion_probe.render.view import Method
+from laion_probe.render.view import Method, methods_of
 from laion_probe.results import Composition, Estimate, PictureSet, WordScore
 
 __all__ = ["LogAxis", "outliers_report_html", "render_outliers"]
@@ -296,10 +296,6 @@ def _defined(e: Estimate) -> bool:
 
 
 def _view(r: OutliersResult) -> View:
-    methods: dict[tuple[str, tuple[str, ...]], set[float]] = {}
-    for _, e in walk(r):
-        if e.value is not None or e.low is not None:
-            methods.setdefault((e.method, e.assumptions), set()).add(e.level)
     read = [c for x in r.clusters for side in x.compositions.values() for c in side.values()]
     placed = [(pointer("brought", i), b) for i, b in enumerate(r.brought)]
     kinds = (("tag", "Things seen in pictures"), ("word", "Words of captions"))
@@ -315,7 +311,7 @@ def _view(r: OutliersResult) -> View:
             for kind, title in kinds
             if (rows := [pair for pair in placed if pair[1].kind == kind])
         ],
-        methods=[Method(*key, levels=sorted(levels)) for key, levels in methods.items()],
+        methods=methods_of(e for _, e in walk(r) if e.value is not None or e.low is not None),
     )
 
 

@@ -16,7 +16,7 @@ from laion_probe.rebalance_result import (
 from laion_probe.render.html import environment, page
 from laion_probe.render.pointers import pointer, walk
 from laion_probe.render.tables import ESTIMATE, Row, Tables, estimate_row, write_csv
-from laion_probe.render.view import Method, Reference
+from laion_probe.render.view import Method, Reference, methods_of
 
 __all__ = [
     "rebalance_report_html",
@@ -92,14 +92,10 @@ def rebalance_report_html(result: RebalanceResult) -> str:
 
 
 def _view(r: RebalanceResult) -> View:
-    methods: dict[tuple[str, tuple[str, ...]], set[float]] = {}
-    for _, e in walk(r):
-        if e.value is not None or e.low is not None:
-            methods.setdefault((e.method, e.assumptions), set()).add(e.level)
     return View(
         variables=[_variable(i, v) for i, v in enumerate(r.variables)],
         predictions=[_prediction(i, p) for i, p in enumerate(r.predicted)],
-        methods=[Method(*key, levels=sorted(levels)) for key, levels in methods.items()],
+        methods=methods_of(e for _, e in walk(r) if e.value is not None or e.low is not None),
     )
 
 

@@ -15,7 +15,7 @@ from laion_probe.render.html import environment, page
 from laion_probe.render.pointers import pointer, walk
 from laion_probe.render.robustness_curve import specification_svg
 from laion_probe.render.tables import ESTIMATE, Row, Tables, estimate_row, write_csv
-from laion_probe.render.view import Method
+from laion_probe.render.view import Method, methods_of
 from laion_probe.robustness_result import (
     AXES,
     ByChoice,
@@ -81,13 +81,10 @@ def robustness_report_html(result: RobustnessResult) -> str:
 
 
 def _view(r: RobustnessResult) -> View:
-    methods: dict[tuple[str, tuple[str, ...]], set[float]] = {}
-    for _, e in walk(r):
-        methods.setdefault((e.method, e.assumptions), set()).add(e.level)
     return View(
         claims=[_shown(i, curve, r) for i, curve in enumerate(r.claims)],
         choices=[(axis, [c for c in r.choices if c.axis == axis]) for axis in AXES],
-        methods=[Method(*key, levels=sorted(levels)) for key, levels in methods.items()],
+        methods=methods_of(e for _, e in walk(r)),
     )
 
 

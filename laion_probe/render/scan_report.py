@@ -18,7 +18,7 @@ from laion_probe.render import text
 from laion_probe.render.geometry import percent
 from laion_probe.render.html import environment, page, tied
 from laion_probe.render.pointers import pointer, walk
-from laion_probe.render.view import Method
+from laion_probe.render.view import Method, methods_of
 from laion_probe.results import Estimate, InputRecord, StepEffect
 from laion_probe.scan_result import GroupCounts, LevelCounts, Look, ScanResult
 
@@ -173,7 +173,7 @@ def _view(result: ScanResult) -> ScanView:
         curve=_curve(result.share.looks),
         steps=list(_steps(result)),
         groups=[_group(i, group) for i, group in enumerate(result.groups)],
-        methods=_methods(result),
+        methods=methods_of(e for _, e in walk(result) if e.value is not None),
         inputs=inputs[:_INPUTS_SHOWN],
         more_inputs=inputs[_INPUTS_SHOWN:],
         alike=result.inputs[0] if alike else None,
@@ -193,15 +193,6 @@ def _group(index: int, group: GroupCounts) -> ShownGroup:
     known.sort(key=lambda pair: (-pair[1].n, pair[1].level))
     unknown = [pair for pair in placed if pair[1].level == UNKNOWN]
     return ShownGroup(group, [*known[:_LEVELS_SHOWN], *unknown], known[_LEVELS_SHOWN:])
-
-
-def _methods(result: ScanResult) -> list[Method]:
-    """The methods of the numbers that are given, each with what it assumes."""
-    found: dict[tuple[str, tuple[str, ...]], set[float]] = {}
-    for _, e in walk(result):
-        if e.value is not None:
-            found.setdefault((e.method, e.assumptions), set()).add(e.level)
-    return [Method(*key, levels=sorted(levels)) for key, levels in found.items()]
 
 
 # The figure

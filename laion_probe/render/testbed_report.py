@@ -7,7 +7,7 @@ from pathlib import Path
 from laion_probe.render.html import environment, page
 from laion_probe.render.pointers import walk
 from laion_probe.render.tables import ESTIMATE, Row, Tables, estimate_row, write_csv
-from laion_probe.render.view import Method
+from laion_probe.render.view import methods_of
 from laion_probe.testbed_result import TestbedResult
 
 __all__ = ["render_testbed", "testbed_report_html", "testbed_tables"]
@@ -40,11 +40,7 @@ def testbed_report_html(result: TestbedResult) -> str:
     """The whole report as one HTML page; the same result gives the same text."""
     env = environment()
     env.globals.update(said=_SAID, asked=_ASKED)
-    methods: dict[tuple[str, tuple[str, ...]], set[float]] = {}
-    for _, e in walk(result):
-        if e.value is not None:
-            methods.setdefault((e.method, e.assumptions), set()).add(e.level)
-    shown = [Method(*key, levels=sorted(levels)) for key, levels in methods.items()]
+    shown = methods_of(e for _, e in walk(result) if e.value is not None)
     return page(env, "testbed.html.j2", {"r": result, "methods": shown})
 
 

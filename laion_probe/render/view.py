@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -106,6 +107,14 @@ class Method:
     levels: list[float]
 
 
+def methods_of(estimates: Iterable[Estimate]) -> list[Method]:
+    """The methods of these numbers in order of appearance, each with what it assumes."""
+    found: dict[tuple[str, tuple[str, ...]], set[float]] = {}
+    for e in estimates:
+        found.setdefault((e.method, e.assumptions), set()).add(e.level)
+    return [Method(*key, levels=sorted(levels)) for key, levels in found.items()]
+
+
 @dataclass(frozen=True)
 class View:
     """Everything that the report arranges, in the order in which it shows it."""
@@ -149,7 +158,7 @@ def view(result: ProbeResult) -> View:
         errors=_errors(result),
         languages=languages[:_LANGUAGES_SHOWN],
         more_languages=languages[_LANGUAGES_SHOWN:],
-        methods=_methods(result),
+        methods=methods_of(e for _, e in walk(result)),
         histogram=geometry.histogram(result.concept.similarity_histogram, result.concept.threshold),
         titles={stage.id: stage.title for stage in result.stages},
         interval=_interval(result),
@@ -305,10 +314,3 @@ def _interval(result: ProbeResult) -> str:
     """What the brackets hold, with its level where all intervals share one."""
     levels = {estimate.level for _, estimate in walk(result)}
     return f"{100 * levels.pop():g}{text.NBSP}% interval" if len(levels) == 1 else "interval"
-
-
-def _methods(result: ProbeResult) -> list[Method]:
-    found: dict[tuple[str, tuple[str, ...]], set[float]] = {}
-    for _, estimate in walk(result):
-        found.setdefault((estimate.method, estimate.assumptions), set()).add(estimate.level)
-    return [Method(*key, levels=sorted(levels)) for key, levels in found.items()]

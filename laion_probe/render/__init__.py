@@ -31,7 +31,7 @@ from laion_probe.render.explore_report import render_explore
 from laion_probe.render.figures import write_figures
 from laion_probe.render.filters_report import filters_report_html, write_flows
 from laion_probe.render.filters_tables import write_filters_tables
-from laion_probe.render.html import report_html
+from laion_probe.render.html import report_html, write_report
 from laion_probe.render.neighbours_report import render_neighbours
 from laion_probe.render.nonresponse_report import render_nonresponse
 from laion_probe.render.outliers_report import render_outliers
@@ -41,7 +41,6 @@ from laion_probe.render.scan_report import scan_report_html
 from laion_probe.render.scan_tables import write_scan_tables
 from laion_probe.render.tables import write_tables
 from laion_probe.render.testbed_report import render_testbed
-from laion_probe.results import Document
 from laion_probe.scan_result import ScanResult
 
 __all__ = [
@@ -87,14 +86,14 @@ def render_run(result: ProbeResult, out: Path) -> None:
 def render_scan(result: ScanResult, out: Path) -> None:
     """Write what `scan` found: ``report.html``, ``result.json``, ``tables/*.csv``."""
     result = ScanResult.from_json(result.to_json())
-    _write(out, scan_report_html(result), result)
+    write_report(out, scan_report_html(result), result)
     write_scan_tables(result, out / "tables")
 
 
 def render_filters(result: FiltersResult, out: Path) -> None:
     """Write what `filters` found: what `render_run` writes, in the same places."""
     result = FiltersResult.from_json(result.to_json())
-    _write(out, filters_report_html(result), result)
+    write_report(out, filters_report_html(result), result)
     write_filters_tables(result, out / "tables")
     write_flows(result, out / "figures")
 
@@ -102,7 +101,7 @@ def render_filters(result: FiltersResult, out: Path) -> None:
 def render_compose(result: ComposeResult, out: Path) -> None:
     """Write what `compose` found: what `render_run` writes, in the same places."""
     result = ComposeResult.from_json(result.to_json())
-    _write(out, compose_report_html(result), result)
+    write_report(out, compose_report_html(result), result)
     write_compose_tables(result, out / "tables")
     write_compose_figures(result, out / "figures")
 
@@ -110,7 +109,7 @@ def render_compose(result: ComposeResult, out: Path) -> None:
 def render_compare(result: CompareResult, out: Path) -> None:
     """Write what `compare` found: what `render_run` writes, in the same places."""
     result = CompareResult.from_json(result.to_json())
-    _write(out, compare_report_html(result), result)
+    write_report(out, compare_report_html(result), result)
     write_compare_tables(result, out / "tables")
     write_forests(result, out / "figures")
 
@@ -118,14 +117,8 @@ def render_compare(result: CompareResult, out: Path) -> None:
 def render_drift(result: DriftResult, out: Path) -> None:
     """Write what `drift` found: ``report.html``, ``result.json``, ``tables/*.csv``."""
     result = DriftResult.from_json(result.to_json())
-    _write(out, drift_report_html(result), result)
+    write_report(out, drift_report_html(result), result)
     write_drift_tables(result, out / "tables")
-
-
-def _write(out: Path, html: str, result: Document) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "report.html").write_text(html, encoding="utf-8", newline="\n")
-    (out / "result.json").write_text(result.to_json(), encoding="utf-8", newline="\n")
 
 
 def _write_json(result: ProbeResult, out: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from laion_probe.attributes import UNKNOWN
 from laion_probe.blocked_result import BlockedBy, BlockedLevel, BlockedResult, Passed
 from laion_probe.render.geometry import axis_end
-from laion_probe.render.html import environment, page
+from laion_probe.render.html import environment, page, write_report
 from laion_probe.render.pointers import pointer, walk
 from laion_probe.render.tables import ESTIMATE, Row, Tables, estimate_row, write_csv
 from laion_probe.render.view import Method, Reference, methods_of
@@ -53,10 +53,7 @@ def render_blocked(result: BlockedResult, out: Path) -> None:
     The same result gives the same bytes every time.
     """
     result = BlockedResult.from_json(result.to_json())
-    out.mkdir(parents=True, exist_ok=True)
-    html = blocked_report_html(result)
-    (out / "report.html").write_text(html, encoding="utf-8", newline="\n")
-    (out / "result.json").write_text(result.to_json(), encoding="utf-8", newline="\n")
+    write_report(out, blocked_report_html(result), result)
     write_blocked_tables(result, out / "tables")
 
 

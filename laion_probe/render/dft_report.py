@@ -8,7 +8,7 @@ from pathlib import Path
 
 from laion_probe.dft_result import DftResult, Gap, ProfessionPlan
 from laion_probe.render.card_markdown import code, fenced, md
-from laion_probe.render.html import environment, page
+from laion_probe.render.html import environment, page, write_report
 from laion_probe.render.pointers import pointer, walk
 from laion_probe.render.tables import ESTIMATE, Row, Tables, estimate_row, write_csv
 from laion_probe.render.view import Method, Reference, methods_of
@@ -54,14 +54,8 @@ def render_dft(result: DftResult, out: Path) -> None:
     The same result gives the same bytes every time.
     """
     result = DftResult.from_json(result.to_json())
-    out.mkdir(parents=True, exist_ok=True)
-    files = {
-        "report.html": dft_report_html(result),
-        "plan.md": dft_markdown(result),
-        "result.json": result.to_json(),
-    }
-    for name, words in files.items():
-        (out / name).write_text(words, encoding="utf-8", newline="\n")
+    write_report(out, dft_report_html(result), result)
+    (out / "plan.md").write_text(dft_markdown(result), encoding="utf-8", newline="\n")
     write_csv(dft_tables(result), out / "tables")
 
 

@@ -18,7 +18,7 @@ from laion_probe.explore_result import (
     SpreadOf,
 )
 from laion_probe.render.explorer_page import colour_shown, explorer_html
-from laion_probe.render.html import environment, page, tied
+from laion_probe.render.html import environment, page, tied, write_report
 from laion_probe.render.pointers import pointer, walk
 from laion_probe.render.tables import ESTIMATE, Row, Tables, estimate_row, write_csv
 from laion_probe.render.text import NBSP, Shown, number, show
@@ -95,14 +95,8 @@ def render_explore(result: ExploreResult, out: Path) -> None:
     The same result gives the same bytes every time.
     """
     result = ExploreResult.from_json(result.to_json())
-    out.mkdir(parents=True, exist_ok=True)
-    files = {
-        "report.html": explore_report_html(result),
-        "explorer.html": explorer_html(result),
-        "result.json": result.to_json(),
-    }
-    for name, text in files.items():
-        (out / name).write_text(text, encoding="utf-8", newline="\n")
+    write_report(out, explore_report_html(result), result)
+    (out / "explorer.html").write_text(explorer_html(result), encoding="utf-8", newline="\n")
     write_explore_tables(result, out / "tables")
 
 

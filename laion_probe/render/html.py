@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from importlib.resources import files
+from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -15,9 +16,9 @@ from laion_probe.probe_result import ProbeResult
 from laion_probe.render import geometry, text
 from laion_probe.render.pointers import form_of, pointer
 from laion_probe.render.view import raster, view
-from laion_probe.results import Estimate
+from laion_probe.results import Document, Estimate
 
-__all__ = ["environment", "page", "policy_hash", "report_html", "tied"]
+__all__ = ["environment", "page", "policy_hash", "report_html", "tied", "write_report"]
 
 _CAPTION_SHOWN = 100
 
@@ -33,6 +34,13 @@ def report_html(result: ProbeResult) -> str:
             "config": json.dumps(result.provenance.config, ensure_ascii=False, indent=2),
         },
     )
+
+
+def write_report(out: Path, html: str, result: Document) -> None:
+    """Write ``report.html`` and ``result.json`` into ``out``, which is made if need be."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "report.html").write_text(html, encoding="utf-8", newline="\n")
+    (out / "result.json").write_text(result.to_json(), encoding="utf-8", newline="\n")
 
 
 def page(env: Environment, template: str, values: Mapping[str, object]) -> str:

@@ -12,7 +12,7 @@ from laion_probe.curve_result import CurveOf
 from laion_probe.neighbours_result import ConceptNeighbours, NeighboursResult
 from laion_probe.render.forest import PAGE, PAPER
 from laion_probe.render.geometry import Histogram, histogram
-from laion_probe.render.html import environment, page, tied
+from laion_probe.render.html import environment, page, tied, write_report
 from laion_probe.render.neighbours_curve import curve_svg
 from laion_probe.render.neighbours_tables import write_neighbours_tables
 from laion_probe.render.pointers import pointer, walk
@@ -70,10 +70,7 @@ def render_neighbours(result: NeighboursResult, out: Path) -> None:
     All are drawn from the JSON text, read back.
     """
     result = NeighboursResult.from_json(result.to_json())
-    out.mkdir(parents=True, exist_ok=True)
-    html = neighbours_report_html(result)
-    (out / "report.html").write_text(html, encoding="utf-8", newline="\n")
-    (out / "result.json").write_text(result.to_json(), encoding="utf-8", newline="\n")
+    write_report(out, neighbours_report_html(result), result)
     write_neighbours_tables(result, out / "tables")
     write_neighbours_figures(result, out / "figures")
 

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from laion_probe.groups import UNKNOWN
 from laion_probe.nonresponse_result import Composed, LossBy, LossLevel, NonresponseResult
-from laion_probe.render.html import environment, page, tied
+from laion_probe.render.html import environment, page, tied, write_report
 from laion_probe.render.pointers import pointer, walk
 from laion_probe.render.tables import ESTIMATE, Row, Tables, estimate_row, write_csv
 from laion_probe.render.text import NBSP, Form, Shown, number, show
@@ -74,10 +74,7 @@ def render_nonresponse(result: NonresponseResult, out: Path) -> None:
     The same result gives the same bytes every time.
     """
     result = NonresponseResult.from_json(result.to_json())
-    out.mkdir(parents=True, exist_ok=True)
-    html = nonresponse_report_html(result)
-    (out / "report.html").write_text(html, encoding="utf-8", newline="\n")
-    (out / "result.json").write_text(result.to_json(), encoding="utf-8", newline="\n")
+    write_report(out, nonresponse_report_html(result), result)
     write_nonresponse_tables(result, out / "tables")
 
 

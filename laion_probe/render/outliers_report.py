@@ -26,7 +26,7 @@ from laion_probe.outliers_result import (
     Verdict,
 )
 from laion_probe.render.geometry import percent
-from laion_probe.render.html import environment, page, tied
+from laion_probe.render.html import environment, page, tied, write_report
 from laion_probe.render.outliers_tables import write_outliers_tables
 from laion_probe.render.pointers import pointer, walk
 from laion_probe.render.text import NBSP, Form, Shown, clean, count, join, number, show
@@ -189,10 +189,7 @@ def render_outliers(result: OutliersResult, out: Path) -> None:
     All are drawn from the JSON text, read back; the same result gives the same bytes every time.
     """
     result = OutliersResult.from_json(result.to_json())
-    out.mkdir(parents=True, exist_ok=True)
-    html = outliers_report_html(result)
-    (out / "report.html").write_text(html, encoding="utf-8", newline="\n")
-    (out / "result.json").write_text(result.to_json(), encoding="utf-8", newline="\n")
+    write_report(out, outliers_report_html(result), result)
     write_outliers_tables(result, out / "tables")
 
 

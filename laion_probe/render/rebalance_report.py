@@ -13,7 +13,7 @@ from laion_probe.rebalance_result import (
     RebalanceResult,
     VariablePlan,
 )
-from laion_probe.render.html import environment, page
+from laion_probe.render.html import environment, page, write_report
 from laion_probe.render.pointers import pointer, walk
 from laion_probe.render.tables import ESTIMATE, Row, Tables, estimate_row, write_csv
 from laion_probe.render.view import Method, Reference, methods_of
@@ -79,10 +79,7 @@ def render_rebalance(result: RebalanceResult, out: Path) -> None:
     The same result gives the same bytes every time; weights and the subset are the question's.
     """
     result = RebalanceResult.from_json(result.to_json())
-    out.mkdir(parents=True, exist_ok=True)
-    html = rebalance_report_html(result)
-    (out / "report.html").write_text(html, encoding="utf-8", newline="\n")
-    (out / "result.json").write_text(result.to_json(), encoding="utf-8", newline="\n")
+    write_report(out, rebalance_report_html(result), result)
     write_rebalance_tables(result, out / "tables")
 
 

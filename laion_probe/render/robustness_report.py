@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from laion_probe.render.figures import file_name
 from laion_probe.render.forest import PAGE
-from laion_probe.render.html import environment, page
+from laion_probe.render.html import environment, page, write_report
 from laion_probe.render.pointers import pointer, walk
 from laion_probe.render.robustness_curve import specification_svg
 from laion_probe.render.tables import ESTIMATE, Row, Tables, estimate_row, write_csv
@@ -62,10 +62,7 @@ def render_robustness(result: RobustnessResult, out: Path) -> None:
     The same result gives the same bytes every time.
     """
     result = RobustnessResult.from_json(result.to_json())
-    out.mkdir(parents=True, exist_ok=True)
-    html = robustness_report_html(result)
-    (out / "report.html").write_text(html, encoding="utf-8", newline="\n")
-    (out / "result.json").write_text(result.to_json(), encoding="utf-8", newline="\n")
+    write_report(out, robustness_report_html(result), result)
     write_robustness_tables(result, out / "tables")
     figures = out / "figures"
     figures.mkdir(exist_ok=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from laion_probe.render.html import environment, page
+from laion_probe.render.html import environment, page, write_report
 from laion_probe.render.pointers import walk
 from laion_probe.render.tables import ESTIMATE, Row, Tables, estimate_row, write_csv
 from laion_probe.render.view import methods_of
@@ -29,10 +29,7 @@ _ASKED = {
 def render_testbed(result: TestbedResult, out: Path) -> None:
     """Write ``report.html``, ``result.json`` and ``tables/*.csv``, all from the JSON read back."""
     result = TestbedResult.from_json(result.to_json())
-    out.mkdir(parents=True, exist_ok=True)
-    html = testbed_report_html(result)
-    (out / "report.html").write_text(html, encoding="utf-8", newline="\n")
-    (out / "result.json").write_text(result.to_json(), encoding="utf-8", newline="\n")
+    write_report(out, testbed_report_html(result), result)
     write_csv(testbed_tables(result), out / "tables")
 
 

@@ -1,12 +1,18 @@
 """laion-probe measures where the bias of an image-text data set comes from, stage by stage.
 
-Every question is a function of a config that gives a result; `frames` turns a result into tables,
-and `open_result` opens that of a run that a command wrote.
+Every question is a function of a config that gives a result; `frames` turns a result into tables.
+`run` does what the command does, report and run folder included, and `open_result` opens the result
+of such a folder.
 
 >>> import laion_probe
->>> config = laion_probe.ProbeConfig(concept="doctor", shards=("data/demo/shards",))
+>>> config = laion_probe.ProbeConfig(
+...     concept="doctor",
+...     shards=("data/demo/shards",),
+...     images="data/demo/images",
+...     model="local-dir:data/demo/clip",
+... )
 >>> result = laion_probe.probe(config)  # doctest: +SKIP
->>> laion_probe.frames(result)["compositions"]  # doctest: +SKIP
+>>> laion_probe.frames(result)["compositions"].filter(measure="contrast")  # doctest: +SKIP
 
 Importing this package loads neither torch, faiss, open_clip nor matplotlib; they are imported by
 the function that first needs them.
@@ -14,10 +20,14 @@ the function that first needs them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import functools
+import importlib
+import os
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from laion_probe.blocked_result import BlockedResult
+    from laion_probe.commands import run
     from laion_probe.compare_result import CompareResult
     from laion_probe.compose_result import ComposeResult
     from laion_probe.config import (
@@ -117,11 +127,12 @@ __all__ = [
     "probe",
     "rebalance",
     "robustness",
+    "run",
     "scan",
 ]
 
-#: The module of each public function; configs are in `config`, a result in ``<name>_result``.
-_FUNCTIONS = {
+#: The module of each question; configs are in `config`, a result in ``<name>_result``.
+_QUESTIONS = {
     "blocked": "questions.blocked",
     "compare": "questions.comparing",
     "compose": "questions.composing",
@@ -130,15 +141,18 @@ _FUNCTIONS = {
     "drift": "questions.drift",
     "explore": "questions.exploring",
     "filters": "questions.filters",
-    "frames": "render.frames",
     "neighbours": "questions.neighbours",
     "nonresponse": "questions.nonresponse",
-    "open_result": "questions.opening_runs",
     "outliers": "questions.outliers",
     "probe": "questions.probe",
     "rebalance": "questions.rebalancing",
     "robustness": "questions.robustness",
     "scan": "questions.scanning",
+}
+_OTHERS = {
+    "frames": "render.frames",
+    "open_result": "questions.opening_runs",
+    "run": "commands",
 }
 
 
@@ -148,17 +162,52 @@ if not TYPE_CHECKING:  # so that a checker of types sees a misspelt name
         """Import the public names on first use (PEP 562), so that importing stays cheap."""
         if name not in __all__:
             raise AttributeError(f"module 'laion_probe' has no attribute '{name}'")
-        import importlib
-
+        if name in _QUESTIONS:
+            return _question(name)
         if name.endswith("Config"):
-            module = "config"
-        elif name.endswith("Result"):
-            module = f"{name.removesuffix('Result').lower()}_result"
-        else:
-            module = _FUNCTIONS[name]
-        return getattr(importlib.import_module(f"laion_probe.{module}"), name)
+            return _named("config", name)
+        if name.endswith("Result"):
+            return _named(f"{name.removesuffix('Result').lower()}_result", name)
+        return _named(_OTHERS[name], name)
 
 
 def __dir__() -> list[str]:
     """The public names, imported or not."""
     return __all__
+
+
+def _named(module: str, name: str) -> Any:
+    """A name of a module that only this loads: written as an import it would break the layers."""
+    return getattr(importlib.import_module(f"laion_probe.{module}"), name)
+
+
+@functools.cache
+def _question(name: str) -> object:
+    """The function of that name, which refuses all but its config and says what to pass."""
+    ask = _named(_QUESTIONS[name], name)
+    kind: type = _named("config", ask.__annotations__["config"])
+
+    @functools.wraps(ask)
+    def question(*args: object, **options: object) -> object:
+        given = args[0] if args else options.get("config")
+        if not isinstance(given, kind):
+            raise TypeError(_what_to_pass(name, kind.__name__, given))
+        return ask(*args, **options)
+
+    question.__module__ = __name__  # it can be pickled, for a pool of processes
+    return question
+
+
+def _what_to_pass(name: str, config: str, given: object) -> str:
+    """What a question takes, with what was given in its place where that can be told."""
+    commands = (*_named("commands", "COMMANDS"), *_named("commands", "JOBS"))
+    command = next(c for c in commands if c.config.__name__ == config)
+    value = repr(str(given)) if isinstance(given, str | os.PathLike) else "..."
+    if "tuple" in str(command.config.model_fields[command.argument].annotation):
+        value = f"({value},)"
+    instead = "" if given is None else f", not {type(given).__name__}"
+    return (
+        f"{name}() takes a {config}{instead}: laion_probe.{name}(laion_probe.{config}("
+        f"{command.argument}={value})); its fields are the options of `laion-probe "
+        f"{command.name} --help`"
+    )

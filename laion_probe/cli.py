@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import json
 import os
-import platform
 import re
 import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from laion_probe import __version__
-from laion_probe.commands import COMMANDS, JOBS, Command, Job
+from laion_probe.commands import COMMANDS, JOBS, Command, Job, run_command
 from laion_probe.config import (
     DataConfig,
     Options,
     PicturesConfig,
     PlanConfig,
-    RunConfig,
     load_config,
     make_config,
 )
@@ -164,8 +159,7 @@ def _words(default: object) -> str:
 def _report(args: argparse.Namespace) -> int:
     command: Command = args.command
     config = _config(args, command.config)
-    with _run(config, command.slug(config)) as (scratch, out):
-        said = command.run(config, args.quiet, scratch)
+    said, out = run_command(command, config, args.quiet)
     for sentence in said.sentences:
         print(one_line(sentence))
     for reason in said.failed:
@@ -189,26 +183,6 @@ def _plan(args: argparse.Namespace) -> int:
     for line in plan(config).lines():
         print(one_line(line))
     return 0
-
-
-@contextlib.contextmanager
-def _run(config: RunConfig, slug: str) -> Iterator[tuple[Path, Path]]:
-    """The folder of a run, with ``run.json`` for what is not part of a result."""
-    from laion_probe.store import free_run_folder, run_folder
-
-    out = Path(config.out) if config.out else free_run_folder(Path("runs"), slug)
-    started = time.monotonic()
-    with run_folder(out) as scratch:
-        yield scratch, out
-        run = {
-            "seconds": round(time.monotonic() - started, 2),
-            "host": platform.node(),
-            "python": platform.python_version(),
-            "working_directory": str(Path.cwd()),
-            "out": str(out),
-            "config": config.model_dump(mode="json"),
-        }
-        (scratch / "run.json").write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
 
 
 def _config(args: argparse.Namespace, kind: type[C]) -> C:

@@ -1,7 +1,8 @@
 """What shards hold, as a datasheet's own pass over them counted it. Plain frozen values.
 
-Shares are `Estimate`s: without an interval where every row group was read, with one by row group
-where a random sample of them was.
+Shares are `Estimate`s, whose ``n`` is the number of rows that they are of: without an interval
+where every row group was read, with one by row group where a random sample of them was. Row groups
+that could not be read are bounds of both.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from laion_probe.scan_result import Reading
 __all__ = [
     "AtLeast",
     "ColumnFacts",
+    "Contact",
     "DataResult",
     "DomainCount",
     "Domains",
@@ -69,8 +71,9 @@ class Repeated(Value):
     """Rows whose key another row before them has too: what exact duplicates add.
 
     ``n_rows`` rows have a key, with ``n_distinct`` different ones; ``most`` rows share the most
-    frequent one. With ``one_in`` above 1 only every so many-th key was followed, by a hash of it,
-    so that the counts are of those and ``repeated`` has an interval.
+    frequent one. A row without an address has no key "url" nor "url and text", one without a
+    caption no key "text". With ``one_in`` above 1 only every so many-th key was followed, by a
+    hash of it, so that the counts are of those and ``repeated`` has an interval.
     """
 
     key: str  # "url", "text", "url and text"
@@ -82,7 +85,10 @@ class Repeated(Value):
 
 
 class DomainCount(Value):
-    """A registered domain, with at least ``n`` rows and at most ``n`` + ``missed``."""
+    """A registered domain, with at least ``n`` rows and at most ``n`` + ``missed``.
+
+    The share is of all rows that were read, those without a domain included.
+    """
 
     domain: str
     n: int
@@ -107,7 +113,7 @@ class Domains(Value):
 
 
 class GroupLevel(Value):
-    """One level of a group, *unknown* included."""
+    """One level of a group, *unknown* included; the share is of all rows that were read."""
 
     level: str
     n: int
@@ -124,6 +130,22 @@ class GroupShares(Value):
     levels: tuple[GroupLevel, ...]
 
 
+class Contact(Value):
+    """Captions or addresses (``column``: text, url) that hold a way to reach somebody.
+
+    ``pattern`` is what was looked for, ``words`` says it. ``n`` of the ``share.n`` rows whose
+    caption or address is not blank hold it; what they hold is kept nowhere.
+    """
+
+    column: str
+    name: str  # "email", "phone"
+    title: str
+    words: str
+    pattern: str
+    n: int
+    share: Estimate
+
+
 class SizesAgree(Value):
     """Rows that can tell whether WIDTH and HEIGHT are those of the picture, or exchanged."""
 
@@ -134,7 +156,8 @@ class SizesAgree(Value):
 class DataResult(Document):
     """What the shards hold; no host, path or timing is in it.
 
-    ``why_no_repeats`` says why duplicates were not counted, or is empty.
+    ``why_no_repeats`` says why duplicates were not counted, or is empty. ``contacts`` is empty of
+    what an earlier version counted.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -153,6 +176,7 @@ class DataResult(Document):
     why_no_repeats: str
     domains: Domains | None
     groups: tuple[GroupShares, ...]
+    contacts: tuple[Contact, ...] = ()
     notes: tuple[str, ...]
     cannot_say: tuple[str, ...]
     failed_units: tuple[FailedUnit, ...]

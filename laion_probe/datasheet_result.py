@@ -18,6 +18,7 @@ __all__ = [
     "DatasheetResult",
     "Evidence",
     "Lineage",
+    "LineageSample",
     "LineageStep",
     "Number",
     "Section",
@@ -158,7 +159,11 @@ class LineageStep(Value):
 
 
 class Lineage(Value):
-    """A recipe as provenance: what these rows had passed before, or what was replayed on them."""
+    """A recipe as provenance: what these rows had passed before, or what was replayed on them.
+
+    Where it was replayed on a sample its counts, and those of its steps, are of the rows sampled;
+    the datasheet's ``samples`` then has what that says of all rows.
+    """
 
     recipe: str
     title: str
@@ -167,6 +172,30 @@ class Lineage(Value):
     n_before: int | None
     n_after: int | None
     steps: tuple[LineageStep, ...] = ()
+
+
+class LineageSample(Value):
+    """What the replay of ``recipe`` on a random sample of row groups says of the whole set.
+
+    ``n_read`` of ``n_rows`` rows were read (None: not known how many there are). ``kept`` is the
+    share of rows that the recipe leaves, ``n_left`` what that is of ``n_rows`` rows, both with
+    their interval; None where these data do not say. Steps that need every row were ``left_out``,
+    by title: no number has what they remove.
+    """
+
+    evidence: str
+    recipe: str
+    pointer: str  # of the Estimate
+    n_read: int
+    n_rows: int | None
+    kept: float | None
+    low: float | None
+    high: float | None
+    interval_level: float
+    n_left: int | None
+    n_left_low: int | None
+    n_left_high: int | None
+    left_out: tuple[str, ...] = ()
 
 
 class DatasheetResult(Document):
@@ -180,7 +209,13 @@ class DatasheetResult(Document):
     evidence: tuple[Evidence, ...]
     compositions: tuple[CompositionRow, ...] = ()
     lineage: tuple[Lineage, ...] = ()
+    samples: tuple[LineageSample, ...] = ()  # replays of the lineage that read a part of the rows
     generators: tuple[str, ...] = ()  # generators whose pictures a run compared
     cannot_say: tuple[str, ...] = ()
     version: str
     command: str
+
+    def sample_of(self, one: Lineage) -> LineageSample | None:
+        """What stands in ``samples`` of a recipe that was replayed; None where all was read."""
+        replayed = (s for s in self.samples if s.recipe == one.recipe and not one.already)
+        return next(replayed, None)

@@ -60,11 +60,12 @@ class AxisPlan(Value):
     """One axis: ``attribute`` reads its levels from pictures, '' where nothing does.
 
     ``target`` has the share of each level that was aimed at; None where nobody named one, and every
-    word then counts alike.
+    word then counts alike. ``divided`` says so in words.
     """
 
     name: str
     attribute: str
+    divided: str
     target: dict[str, float] | None
     terms: tuple[TermPlan, ...]
 
@@ -73,11 +74,13 @@ class Gap(Value):
     """How far what the generator draws of a profession is from the target, and what is planned.
 
     ``generated`` is the measured share of ``level`` among it and ``others``, ``target`` that aimed
-    at. ``planned`` is the share of the training pictures that with ``weight`` times as many drawn
-    ones comes to the target, its ends those of the measured interval; where the interval contains
-    the target (``sure`` is False) it is the target itself. ``realised`` is the share among the
-    planned pictures as counted, None for a profession that is held out. ``concept`` is what was
-    measured: the profession, or another name by which its list knows it.
+    at. ``allowed`` is the range of the true share that the classifier's measured errors allow, None
+    where the run has none. ``planned`` is the share of the training pictures that with ``weight``
+    times as many drawn ones comes to the target, its ends those of the measured interval; where the
+    interval or what is allowed contains the target (``sure`` is False) it is the target itself.
+    ``realised`` is the share among the planned pictures as counted, None for a profession that is
+    held out, for which ``planned`` is what would be. ``concept`` is what was measured: the
+    profession, or another name by which its list knows it.
     """
 
     concept: str
@@ -87,6 +90,7 @@ class Gap(Value):
     others: tuple[str, ...]
     labels: str
     generated: Estimate
+    allowed: Estimate | None
     target: float
     sure: bool
     planned: float
@@ -97,11 +101,15 @@ class Gap(Value):
 
 
 class ProfessionPlan(Value):
-    """One profession; ``also`` are other names by which a run's concept is known as it."""
+    """One profession; ``also`` are other names by which a run's concept is known as it.
+
+    ``code`` and ``title`` are those of the classification, '' where the list gives none.
+    """
 
     term: str
     also: tuple[str, ...]
     code: str
+    title: str
     list: str
     source: str
     held_out: bool
@@ -152,6 +160,7 @@ class DftResult(Document):
     ``rule`` says how pictures are divided over cells: all *equal*, in proportion to a *target*, or
     by a measured *gap*. ``n_cells`` counts cells of the training grid, ``n_empty`` those that the
     rule gives no picture, ``n_merged_prompts`` prompts that came out in the same words as another.
+    ``gap_notes`` say what the intervals of measured gaps mean for the numbers; () without a run.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -169,6 +178,7 @@ class DftResult(Document):
     lists: tuple[ListUsed, ...]
     axes: tuple[AxisPlan, ...]
     professions: tuple[ProfessionPlan, ...]
+    gap_notes: tuple[str, ...]
     prompt_files: tuple[PromptsFile, ...]
     evaluation: EvaluationPlan
     price: Price

@@ -28,6 +28,7 @@ __all__ = [
     "count_share",
     "difference_independent",
     "difference_nested",
+    "is_full_count",
     "negate",
     "not_defined",
     "ratio_independent",
@@ -37,6 +38,8 @@ __all__ = [
 ]
 
 Bools = NDArray[np.bool_]
+
+_ALL_READ = "every row was read: no sampling error"
 
 #: Below either, the interval switches to Clopper-Pearson on the effective sample size. A minority
 #: counts by the units that hold it: twenty rows of one unit are one.
@@ -63,7 +66,7 @@ class Sample:
     def assumptions(self) -> tuple[str, ...]:
         """What an interval from this sample takes for granted."""
         if self.sampled >= 1:
-            return ("every row was read: no sampling error",)
+            return (_ALL_READ,)
         return (self.assumes,)
 
 
@@ -281,6 +284,17 @@ def ratio_independent(first: Estimate, second: Estimate) -> Estimate:
     up = math.hypot(math.log(u2 / p2), math.log(p1 / l1) if l1 > 0 else math.inf)
     high = None if math.isinf(up) else value * math.exp(up)
     return _combined(value, (value * math.exp(-down), high), first, second, method)
+
+
+def is_full_count(estimate: Estimate) -> bool:
+    """Whether an interval has no width because every row was read, and not by its method.
+
+    >>> is_full_count(count_share(6, 12, 12)), is_full_count(count_share(6, 12, 100))
+    (True, False)
+    """
+    if estimate.low is None or estimate.high is None or _ALL_READ not in estimate.assumptions:
+        return False
+    return estimate.high - estimate.low < 1e-12
 
 
 def negate(estimate: Estimate) -> Estimate:

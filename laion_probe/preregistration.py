@@ -20,11 +20,14 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from laion_probe.errors import ConfigError
-from laion_probe.results import Value
+from laion_probe.results import Estimate, Value
 
 __all__ = [
     "ClaimOutcome",
     "Deviation",
+    "Direction",
+    "Expectation",
+    "Outcome",
     "Preregistered",
     "Registered",
     "RegisteredAttribute",
@@ -38,6 +41,12 @@ __all__ = [
     "to_toml",
 ]
 
+#: What may be expected of a change.
+Direction = Literal["higher", "lower", "no change"]
+#: What came of it.
+Outcome = Literal[
+    "as expected", "the opposite", "otherwise", "cannot tell", "not measured", "not compared"
+]
 Option = bool | int | float | str | tuple[str, ...]
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
@@ -90,7 +99,8 @@ class Registered(Value):
     """What was registered.
 
     ``options`` are those that change a result, but for the inputs, which go by their content.
-    ``expected`` is what somebody expects, in their words. ``hash`` is of all the rest.
+    ``expected`` is what somebody expects, as they wrote it: CLAIM=ANSWER: WORDS, or, in plans of
+    version 0.3.0, words alone. ``hash`` is of all the rest.
     """
 
     hash: str = ""
@@ -133,12 +143,31 @@ class ClaimOutcome(Value):
     outcome: Literal["supported", "withheld", "not made"]
 
 
+class Expectation(Value):
+    """What was expected of a claim, and what the run says of it.
+
+    ``outcome`` goes by the interval by which the claim is supported or withheld: "otherwise" is a
+    change where none was expected, or, of a full count, none where one was. "not compared" is of
+    words that name no claim. ``estimate`` is the change as the finding quotes it, ``range`` the one
+    that decides where it is another; ``reason`` says why there is none.
+    """
+
+    words: str
+    claim: str = ""
+    about: str = ""
+    expected: Direction | None = None
+    outcome: Outcome
+    estimate: Estimate | None = None
+    range: Estimate | None = None
+    reason: str = ""
+
+
 class Preregistered(Value):
     """How a run keeps to its preregistration. ``made_since`` are inputs that were not there yet."""
 
     hash: str
     written: str
-    expected: tuple[str, ...]
+    expectations: tuple[Expectation, ...] = ()
     deviations: tuple[Deviation, ...]
     made_since: tuple[str, ...]
     claims: tuple[ClaimOutcome, ...]

@@ -38,7 +38,11 @@ class LevelPlan(Value):
 
 
 class VariablePlan(Value):
-    """One variable, targeted or not, as labelled: ``asked`` are the targets in the user's words."""
+    """One variable, targeted or not, as labelled: ``asked`` are the targets in the user's words.
+
+    ``asked_sum`` is what their shares sum to as they were given, where that is 1 but for rounding:
+    they were scaled to it. None where nothing was scaled.
+    """
 
     variable: str
     title: str
@@ -47,6 +51,7 @@ class VariablePlan(Value):
     asked: tuple[str, ...]
     levels: tuple[LevelPlan, ...]
     skipped: tuple[str, ...] = ()  # levels of the target that nobody has, left out as was asked
+    asked_sum: float | None = None
 
 
 class EmptyCell(Value):
@@ -61,7 +66,9 @@ class PriceOf(Value):
     ``effective`` is Kish's effective sample size and ``design_effect`` n over it; ``largest`` and
     ``median`` weights are in units of the mean; ``n_without`` rows have weight 0; ``bound`` is the
     largest weight that was allowed (None: any). ``error`` is the largest distance of a margin's
-    share from its target, after ``sweeps`` sweeps over ``n_cells`` cells.
+    share from its target, after ``sweeps`` sweeps over ``n_cells`` cells. Where these were many,
+    ``slow`` says so, and ``slow_margins`` are those without any one of which they would be few:
+    they can only just be had together.
     """
 
     n: int
@@ -74,6 +81,8 @@ class PriceOf(Value):
     bound: float | None
     error: float
     sweeps: int
+    slow: bool = False
+    slow_margins: tuple[str, ...] = ()
 
 
 class Subset(Value):

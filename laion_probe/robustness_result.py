@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 from laion_probe.compose_result import RunOf
 from laion_probe.results import SCHEMA_VERSION, Document, Estimate, Value
 
 __all__ = [
     "AXES",
+    "VERDICTS",
     "ByChoice",
     "Choice",
     "ClaimCurve",
@@ -21,9 +22,11 @@ __all__ = [
 #: What is chosen in a specification, in the order in which it is chosen.
 AXES = ("detector", "threshold", "prompts", "raters")
 
-#: What a specification says of a claim: the change is above zero, below it, exactly zero (of a
-#: full count), or these data cannot tell; or the specification could not be computed.
+#: What a specification says of a claim: the interval of the change lies above zero, or below it;
+#: the change is exactly zero (of a full count); these data cannot tell (zero is in the interval);
+#: or the specification could not be computed.
 Verdict = Literal["higher", "lower", "no change", "cannot tell", "failed"]
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 
 class Choice(Value):
@@ -60,23 +63,25 @@ class Outcome(Value):
 
 
 class ByChoice(Value):
-    """The listed specifications with one choice: how many say what the run says, or else."""
+    """The ``n`` listed specifications with one choice, counted by what each says of a claim.
+
+    Every one is in exactly one of ``counts``, which has every `Verdict`.
+    """
 
     axis: str
     choice: str
     n: int
-    n_same: int
-    n_opposite: int
-    n_cannot_tell: int
-    n_failed: int
+    counts: dict[Verdict, int]
     median: float | None  # of the changes, of those that could be computed
 
 
 class ClaimCurve(Value):
     """A claim of the run under every specification, sorted by the change; failed ones last.
 
-    ``same`` is the share of listed specifications that say what the run says; failed ones count as
-    not saying it, ``n_failed`` of them. ``hinges`` says on which axis it turns most, or ''.
+    Each of the ``n`` listed specifications is in exactly one of ``counts``, which has every
+    `Verdict`; ``shares`` are the same as shares of them, with intervals where they were drawn.
+    ``verdict`` is the run's own, told beside: it is counted only as one specification.
+    ``hinges`` says on which axis the answer turns most, or ''.
     """
 
     id: str
@@ -86,11 +91,8 @@ class ClaimCurve(Value):
     text: str  # of the run
     verdict: Verdict  # of the run
     n: int
-    n_same: int
-    n_opposite: int
-    n_cannot_tell: int
-    n_failed: int
-    same: Estimate
+    counts: dict[Verdict, int]
+    shares: dict[Verdict, Estimate]
     by_choice: tuple[ByChoice, ...]
     hinges: str
     outcomes: tuple[Outcome, ...]

@@ -17,25 +17,35 @@ from mlcroissant._src.core import dataclasses as mlc_dataclasses
 
 from laion_probe.config.card import CardConfig
 from laion_probe.config.datasheet import DatasheetConfig
-from laion_probe.datasheet_result import About, DatasheetResult, Number, Statement
+from laion_probe.datasheet_result import (
+    About,
+    DatasheetResult,
+    LineageSample,
+    Number,
+    Statement,
+)
 from laion_probe.questions.card import card, card_of
 from laion_probe.questions.datasheet import datasheet
 from laion_probe.questions.datasheet_files import asked_sections
+from laion_probe.recipes import known_recipes
 from laion_probe.render.card_croissant import croissant_json
-from laion_probe.render.card_rai import ANSWERS, ONE, rai_properties
+from laion_probe.render.card_rai import _CRAWLED, ANSWERS, ONE, rai_properties
 from laion_probe.render.card_tables import card_tables, write_card_tables
 
 # rdflib says this of itself, whatever mlcroissant reads with it.
 pytestmark = pytest.mark.filterwarnings("ignore:ConjunctiveGraph is deprecated:DeprecationWarning")
 
 
+_STAGE = "all pictures of the stage"
+
+
 def _written(sheet: DatasheetResult, folder: Path) -> Path:
     """The description and its tables, without what only people read."""
     write_evidence(folder)
-    tables = card_tables(sheet)
+    one = card_of(sheet, CardConfig(folder=str(folder)))
+    tables = card_tables(one)
     write_card_tables(tables, folder)
     file = folder / "croissant.json"
-    one = card_of(sheet, CardConfig(folder=str(folder)))
     file.write_text(croissant_json(one, tables), encoding="utf-8")
     return file
 
@@ -66,7 +76,12 @@ def test_mlcroissant_has_nothing_to_say(file: Path, caplog: pytest.LogCaptureFix
 
 
 def test_the_composition_reads_back_exactly(file: Path) -> None:
-    wanted = [row.model_dump() for row in fake_datasheet().compositions]
+    nothing = {"n": None, "units": None, "method": None}  # that this evidence says
+    bases = {"data": "rows that were read"}
+    wanted = [
+        {**row.model_dump(), "of": bases.get(row.evidence, _STAGE), **nothing}
+        for row in fake_datasheet().compositions
+    ]
     # repr tells 1.0 from 1, None from NaN and every last digit.
     assert repr(_records(file, "composition")) == repr(wanted)
 
@@ -78,7 +93,7 @@ def test_records_are_what_stands_in_the_runs_own_json(tmp_path: Path) -> None:
     folder = tmp_path / "sheet"
     datasheet(DatasheetConfig(shards=(str(run.parent),), out=str(folder)))
     found = card(CardConfig(folder=str(folder)))
-    tables = card_tables(found.datasheet)
+    tables = card_tables(found)
     write_card_tables(tables, folder)
     file = folder / "croissant.json"
     file.write_text(croissant_json(found, tables), encoding="utf-8")
@@ -91,6 +106,9 @@ def test_records_are_what_stands_in_the_runs_own_json(tmp_path: Path) -> None:
             estimate = estimate[int(step)] if isinstance(estimate, list) else estimate[step]
         wanted = [estimate[key] for key in ("value", "low", "high", "level")]
         assert repr([row[k] for k in ("share", "low", "high", "interval_level")]) == repr(wanted)
+        behind = [estimate[key] for key in ("n", "units", "method")]
+        assert repr([row[k] for k in ("n", "units", "method")]) == repr(behind)
+        assert row["of"] == _STAGE
     pool = next(stage["n_rows"] for stage in raw["stages"] if stage["id"] == "pool")
     assert [run["n_rows"] for run in _records(file, "evidence")] == [pool]
 
@@ -112,6 +130,37 @@ def test_counts_read_back_exactly(file: Path) -> None:
         (False, 4090, 3000),
         (True, None, None),
     ]
+
+
+def test_counts_of_a_sample_are_not_those_of_the_set(tmp_path: Path) -> None:
+    sheet = fake_datasheet()
+    told = LineageSample(
+        evidence="data",
+        recipe="dalle2",
+        pointer="/recipes/0/kept",
+        n_read=4000,
+        n_rows=80_000,
+        kept=1 / 3,
+        low=0.3,
+        high=0.1 + 0.2 + 0.1,
+        interval_level=0.95,
+        n_left=26_667,
+        n_left_low=24_000,
+        n_left_high=32_000,
+        left_out=("a", "b"),
+    )
+    runs = tuple(run.model_copy(update={"full": run.id != "data"}) for run in sheet.evidence)
+    file = _written(sheet.model_copy(update={"evidence": runs, "samples": (told,)}), tmp_path)
+    wanted = told.model_dump() | {"left_out": "a; b"}
+    (found,) = _records(file, "samples")
+    assert repr(sorted(found.items())) == repr(sorted(wanted.items()))
+    steps = _records(file, "lineage")
+    assert {(s["recipe"], s["of_sample"]) for s in steps} == {
+        ("laion5b-en", False),  # its count is of the whole set
+        ("dalle2", True),
+        ("mine", False),
+    }
+    assert mlc.Dataset(file).metadata.issues.report() == ""
 
 
 def test_the_same_table_as_csv_would_not_read_back(file: Path) -> None:
@@ -181,36 +230,103 @@ def test_answers_are_questions_that_are_asked() -> None:
     assert {key.rpartition(":")[2] for keys in ANSWERS.values() for key in keys} <= asked
 
 
-def test_properties_are_ones_that_mlcroissant_knows(file: Path) -> None:
+#: Cardinalities of the RAI specification 1.0 (mlcommons/croissant, docs/croissant-rai-spec.md).
+_SPECIFIED = {
+    "annotationsPerItem": "ONE",
+    "dataAnnotationAnalysis": "MANY",
+    "dataAnnotationProtocol": "ONE",
+    "dataBiases": "MANY",
+    "dataCollection": "ONE",
+    "dataCollectionMissingData": "ONE",
+    "dataCollectionRawData": "ONE",
+    "dataCollectionTimeframe": "MANY",
+    "dataCollectionType": "MANY",
+    "dataLimitations": "MANY",
+    "dataPreprocessingProtocol": "MANY",
+    "dataReleaseMaintenancePlan": "MANY",
+    "dataSocialImpact": "ONE",
+    "dataUseCases": "MANY",
+    "machineAnnotationTools": "MANY",
+    "personalSensitiveInformation": "MANY",
+}
+#: Where mlcroissant 1.1.1 reads one text and the specification has many, or has another name.
+_ONE_HERE, _NOT_READ = {"dataReleaseMaintenancePlan"}, {"dataCollectionTimeframe"}
+
+
+def _rai(sheet: DatasheetResult, **options: object) -> dict[str, str | list[str]]:
+    config = CardConfig.model_validate({"folder": "none", **options})
+    return rai_properties(card_of(sheet, config))
+
+
+def _everything() -> DatasheetResult:
+    """A datasheet whose every question a person has answered."""
+    sheet = fake_datasheet()
+    for section in asked_sections():
+        for asked in section.questions:
+            when = "2014/2022-08" if asked.id == "collection-timeframe" else f"Of {asked.id}."
+            sheet = _answered(sheet, asked.id, Statement(text="Measured."), when)
+    return sheet
+
+
+def test_properties_are_those_of_the_specification_and_of_mlcroissant(file: Path) -> None:
     known = {
         str(field.url).rpartition("/")[2]: field.cardinality
         for field in mlc_dataclasses.jsonld_fields(mlc.Metadata)
         if "/RAI/" in str(field.url)
     }
-    found = rai_properties(fake_datasheet())
-    assert {"rai:dataBiases", "rai:dataLimitations", "rai:annotationsPerItem"} <= set(found)
-    for name in {*found, *ANSWERS}:
-        assert name.removeprefix("rai:") in known
-    for name in ONE:
-        assert known[name.removeprefix("rai:")] == "ONE"
+    found = _rai(_everything(), task=("text-to-image",))
+    assert {name.removeprefix("rai:") for name in found} == set(_SPECIFIED)
     for name, value in found.items():
-        single = known[name.removeprefix("rai:")] == "ONE"
-        assert isinstance(value, str if single else list), name
+        short = name.removeprefix("rai:")
+        assert isinstance(value, str | list)
+        if _SPECIFIED[short] == "ONE" or short in _ONE_HERE:
+            assert isinstance(value, str), name
+        if short not in _NOT_READ:
+            assert known[short] == "MANY" or isinstance(value, str), name
+    assert {name for name in ONE if known[name.removeprefix("rai:")] != "ONE"} == set()
+    assert not _NOT_READ & set(known)
     read = mlc.Dataset(file).metadata
-    assert sorted(read.data_biases) == sorted(found["rai:dataBiases"])
+    plain = _rai(fake_datasheet())
+    assert sorted(read.data_biases) == sorted(plain["rai:dataBiases"])
+    assert read.data_annotation_protocol == [plain["rai:dataAnnotationProtocol"]]
+    assert sorted(read.data_annotation_analysis) == sorted(plain["rai:dataAnnotationAnalysis"])
     assert read.data_limitations is not None
     assert set(read.data_limitations) >= {"Simulated data <b>for tests</b>."}
+
+
+def test_how_and_when_data_were_collected_is_only_what_is_known() -> None:
+    sheet = fake_datasheet()
+    found = _rai(sheet)
+    assert found["rai:dataCollectionType"] == ["Web Scraping"]  # they had passed laion5b-en
+    assert "rai:dataCollectionTimeframe" not in found
+    replayed = tuple(one.model_copy(update={"already": False}) for one in sheet.lineage)
+    assert "rai:dataCollectionType" not in _rai(sheet.model_copy(update={"lineage": replayed}))
+    for said, kept in (("2021-02/2021-08", True), ("2021", True), ("in spring", False)):
+        one = _answered(sheet, "collection-timeframe", Statement(text=""), said)
+        assert (_rai(one).get("rai:dataCollectionTimeframe") == [said]) is kept
+    assert (
+        "Tasks, as stated: image-to-text."
+        in _rai(sheet, task=("image-to-text",))["rai:dataUseCases"]
+    )
+
+
+def test_recipes_of_crawled_sets_are_known_by_name() -> None:
+    crawled = [name for name in known_recipes() if name.startswith(_CRAWLED)]
+    assert {"laion5b-en", "relaion2b-safe", "sd-v1-4", "datacomp-1b", "cc12m"} <= set(crawled)
+    assert not {"none", "yfcc15m", "dalle2-mitigations", "captions-stripped"} & set(crawled)
+    for start in _CRAWLED:
+        assert any(name.startswith(start) for name in crawled), start
 
 
 def test_replays_and_findings_are_not_taken_for_what_was_done_or_what_people_say() -> None:
     sheet = fake_datasheet()
     number = Number(shown="7", evidence="probe-doctor", pointer="/x", value=7)
     replayed = Statement(text="Replayed, it removes {0}.", numbers=(number,))
-    found = rai_properties(_answered(sheet, "preprocessing-done", replayed, "We blurred faces."))
+    found = _rai(_answered(sheet, "preprocessing-done", replayed, "We blurred faces."))
     protocol = " ".join(found["rai:dataPreprocessingProtocol"])
     assert "We blurred faces." in protocol
     assert "Replayed" not in protocol
-    found = rai_properties(_answered(sheet, "uses-impact", replayed, "Harm is done."))
+    found = _rai(_answered(sheet, "uses-impact", replayed, "Harm is done."))
     assert found["rai:dataSocialImpact"] == "Harm is done."
     assert "Replayed, it removes 7." in found["rai:dataBiases"]
 
@@ -232,17 +348,28 @@ def _answered(sheet: DatasheetResult, name: str, said: Statement, person: str) -
 
 
 def test_labels_are_said_to_be_whose_they_are() -> None:
-    found = rai_properties(fake_datasheet())
-    assert "uncorrected classifier labels: 13 rows" in found["rai:annotationsPerItem"]
-    assert "was not measured" in found["rai:annotationsPerItem"]
+    sheet = fake_datasheet()
+    found = _rai(sheet)
+    assert "perceived gender presentation: uncorrected classifier labels" in str(
+        found["rai:dataAnnotationProtocol"]
+    )
+    people = str(found["rai:annotationsPerItem"])
+    assert people.startswith("No label behind the composition table was given by a person.")
     assert found["rai:machineAnnotationTools"] == ["laion-probe 0.0"]
+    rows = tuple(row.model_copy(update={"labels": "human ratings"}) for row in sheet.compositions)
+    found = _rai(sheet.model_copy(update={"compositions": rows}))
+    assert str(found["rai:annotationsPerItem"]).startswith("People labelled a part")
+    assert "rai:machineAnnotationTools" not in found
 
 
 def test_only_what_the_rows_had_passed_made_them(file: Path) -> None:
     described = json.loads(file.read_text(encoding="utf-8"))
     passed = described["prov:wasGeneratedBy"]
     assert [recipe["name"] for recipe in passed] == ["laion5b-en", "mine"]
-    assert all("cannot be seen" in step["description"] for step in passed[0]["dct:hasPart"])
+    steps = passed[0]["dct:hasPart"]
+    assert all("cannot be seen" in step["description"] for step in steps)
+    assert [step["@id"] for step in steps] == ["recipe/laion5b-en/1", "recipe/laion5b-en/2"]
+    assert [step.get("prov:wasInformedBy") for step in steps] == [None, {"@id": steps[0]["@id"]}]
     protocol = " ".join(described["rai:dataPreprocessingProtocol"])
     assert "LAION-5B, English" in protocol
     assert "DALL-E" not in protocol

@@ -38,6 +38,7 @@ from laion_probe.questions.datasheet import datasheet, datasheet_folder, told, u
 from laion_probe.questions.datasheet_files import read_datasheet
 from laion_probe.questions.datasheet_numbers import Source, say
 from laion_probe.questions.opening_runs import KINDS, open_result
+from laion_probe.render.datasheet_blocks import blocks
 from laion_probe.render.datasheet_markdown import datasheet_markdown
 from laion_probe.render.datasheet_report import datasheet_html, render_datasheet
 from laion_probe.results import Document, Shift
@@ -433,7 +434,8 @@ class TestPages:
         assert all(h.startswith(("#", "evidence/")) for h in hrefs)
         assert "{0} {x}" in html
         markdown = datasheet_markdown(sheet)
-        assert not re.search(r"(?<!\\)<(?!/?sub>)", re.sub(r"`[^`]*`", "", markdown))
+        ours = r"/?sub>|/?details>|/?summary>"
+        assert not re.search(rf"(?<!\\)<(?!{ours})", re.sub(r"`[^`]*`", "", markdown))
 
     def test_what_is_unanswered_is_listed_with_its_key(self, small: Path, tmp_path: Path) -> None:
         sheet = make(tmp_path / "d", small, cache=str(tmp_path / "c"))
@@ -454,6 +456,18 @@ class TestPages:
             assert "  " not in words
             assert words.endswith((".", ")", "?")), words
 
+    def test_every_composition_says_what_its_shares_are_of(
+        self, small: Path, runs: dict[str, Path], tmp_path: Path
+    ) -> None:
+        sheet = make(tmp_path / "d", small, *runs.values(), cache=str(tmp_path / "c"))
+        n = len(blocks(sheet))
+        assert n > 8
+        assert all(block.of for block in blocks(sheet))
+        markdown, html = datasheet_markdown(sheet), datasheet_html(sheet)
+        assert "Shares are of all rows that were read (40)." in markdown
+        for page in (markdown, html):
+            assert page.count("Shares are of ") >= n
+
     def test_rows_are_counted_once(
         self, small: Path, runs: dict[str, Path], tmp_path: Path
     ) -> None:
@@ -472,21 +486,3 @@ class TestPages:
 
     def test_words_with_braces_stay_as_they_are(self) -> None:
         assert say("{} and {}", "a {0} b", "{{c}}").plain() == "a {0} b and {{c}}"
-
-
-def test_the_published_sample(shared: Path, tmp_path: Path) -> None:
-    sample = shared / "laion400m-sample-1000.parquet"
-    if not sample.is_file():
-        pytest.skip("../shared/data/laion400m-sample-1000.parquet is not here")
-    given = {"shards": (str(sample),), "out": str(tmp_path / "d"), "cache": str(tmp_path / "c")}
-    sheet = datasheet(make_config({**given, "runner": "serial"}, DatasheetConfig))
-    assert sheet.n_rows == 1000
-    english = next(
-        r for r in sheet.compositions if (r.attribute, r.level) == ("language:cld2", "en")
-    )
-    texts = pl.read_parquet(sample)["TEXT"]
-    assert english.count == 993
-    repeated = json.loads((tmp_path / "d" / "evidence" / "data.json").read_text())["repeated"]
-    assert {r["key"]: r["n_rows"] - r["n_distinct"] for r in repeated}["text"] == (
-        texts.len() - texts.n_unique()
-    )

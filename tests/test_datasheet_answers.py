@@ -69,6 +69,19 @@ def test_they_survive_every_regeneration(small: Path, tmp_path: Path) -> None:
     assert read_datasheet(out) == sheet
 
 
+def test_one_name_may_stand_without_a_list(small: Path, tmp_path: Path) -> None:
+    out = tmp_path / "d"
+    out.mkdir()
+    mine = '[about]\ncreators = "A. Person"\nlanguages = "en"\ndate_published = 2026-11-22\n'
+    (out / "answers.toml").write_text(mine)
+    about = make(out, small, cache=str(tmp_path / "c")).about
+    assert about.creators == ("A. Person",)
+    assert about.languages == ("en",)
+    assert about.date_published == "2026-11-22"
+    (out / "answers.toml").write_text('[about]\ncreators = ""\n')
+    assert make(out, small, cache=str(tmp_path / "c")).about.creators == ()
+
+
 def test_a_form_of_fewer_questions_gets_the_others(small: Path, tmp_path: Path) -> None:
     out = tmp_path / "d"
     out.mkdir()
@@ -101,7 +114,9 @@ def test_a_form_turned_about_is_left_alone(small: Path, tmp_path: Path) -> None:
         ('[about]\nlicence = "a"', UnknownName, "license"),
         ("[answers]\nuses-used = 3", ConfigError, "not text"),
         ('[answers]\nuses-used = "a', ConfigError, "not valid TOML"),
-        ('[about]\ncreators = "me"', ConfigError, "creators"),
+        ("[about]\ncreators = 3", ConfigError, r"creators = \["),
+        ("[about]\nlanguages = [1]", ConfigError, r'write languages = \["en", "fr"\]'),
+        ("[about]\nversion = 1.0", ConfigError, 'version = "..."'),
         ("answers = 3", ConfigError, "not a table"),
     ],
 )

@@ -24,6 +24,7 @@ from laion_probe.questions.counted import Counted
 from laion_probe.questions.describing import describe
 from laion_probe.questions.describing_facts import domains_of, repeated_of
 from laion_probe.questions.describing_unit import (
+    DOMAIN,
     NO_DOMAIN,
     ROWS,
     DescribePlan,
@@ -205,8 +206,7 @@ def test_the_interval_of_followed_keys_covers() -> None:
         times = rng.geometric(0.6, 4000)
         truth = 1 - len(times) / times.sum()
         kept = times[rng.random(4000) < 1 / 8]
-        keys = np.repeat(np.arange(len(kept), dtype=np.uint64), kept)
-        e = repeated_of("url", keys, 8, 0.95).repeated
+        e = repeated_of("url", kept, 8, 0.95).repeated
         assert e.low is not None
         assert e.high is not None
         covered += e.low <= truth <= e.high
@@ -244,6 +244,27 @@ def test_what_the_count_of_a_domain_may_have_missed_is_inside_its_share() -> Non
     assert (one.share.value, one.share.low, one.share.high) == (0.25, 0.25, 0.3)
     (one,) = domains(counted, {"a.com": 50}, 0).top
     assert (one.share.value, one.share.low) == (0.25, None), "it is exact"
+
+
+def test_in_a_sample_too() -> None:
+    counts = [
+        UnitCounts.of(
+            str(i), [(ROWS, "", 0, 0, 50), (NO_DOMAIN, "", 0, 0, 0), (DOMAIN, "a.com", 0, 0, n)]
+        )
+        for i, n in enumerate((10, 12, 9, 14))
+    ]
+    counted = Counted(40, 0.95, sampled=True)
+    for unit in counts:
+        counted.add(unit)
+    ends = []
+    for missed in (0, 20):
+        found = domains_of(counted, {"a.com": 41}, missed, counts)
+        assert found is not None
+        (one,) = found.top
+        assert (one.n, one.share.value) == (45, 45 / 200), "what its units counted"
+        ends.append((one.share.low, one.share.high))
+    assert ends[0][0] == ends[1][0]
+    assert ends[1][1] == pytest.approx((ends[0][1] or 0) + 20 / 200)
 
 
 def domains(counted: Counted, found: dict[str, int], missed: int) -> Domains:
@@ -288,7 +309,7 @@ def test_wrong_names_are_said(tmp_path: Path, cache: Path) -> None:
         run(folder, cache, by=("length", "length"))
     found = run(folder, cache, by=("nsfw", "length"))
     assert [g.name for g in found.groups] == ["length"]
-    assert found.notes == ("not counted by nsfw: no file has the column",)
+    assert found.notes == ("rows were not counted by nsfw, since no file has its column",)
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "captions"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,12 @@ from test_dft_lists import GENDER_ONLY, HALVES, JOBS, jobs_file, of, plan, terms
 from test_filters_report import Untied
 from test_render import Page
 
-from laion_probe.config import CompareConfig, load_config
+from laion_probe.config import CompareConfig, load_config, make_config
+from laion_probe.config.dft import DftConfig
 from laion_probe.dft_result import DftResult
 from laion_probe.errors import ConfigError, UnknownName
 from laion_probe.generating import Plan, read_prompts
+from laion_probe.questions.dft_gaps import Measured
 from laion_probe.questions.dft_lists import (
     folded,
 )
@@ -30,6 +33,7 @@ from laion_probe.questions.generators import prompts_of
 from laion_probe.questions.many import read_concepts
 from laion_probe.render.compare_report import compare_report_html
 from laion_probe.render.dft_report import dft_markdown, dft_report_html, render_dft
+from laion_probe.results import Estimate
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +92,7 @@ def test_numbers_follow_the_gaps(planned: tuple[DftResult, Path]) -> None:
     assert nonbinary.n_pictures == 0  # halves to women and men leave nothing
     assert any("leaves no picture to nonbinary" in note for note in result.notes)
     assert "Furthest from it" in " ".join(result.finding)
+    assert "2 of 3 words of gender (none for nonbinary)" in result.finding[0]
     # a gap that was measured under another of the profession's names is told by that name
     other = result.model_copy(
         update={
@@ -156,6 +161,85 @@ def test_of_several_generators_one_is_named(tmp_path: Path) -> None:
         plan(tmp_path, **{**asked, "folder": None}, generator="two")
 
 
+def test_the_first_sentence_counts_what_is_planned(planned: tuple[DftResult, Path]) -> None:
+    result, folder = planned
+    manifest = pl.read_parquet(folder / "manifest.parquet")
+    cells = manifest.select("profession", "gender", "ethnicity").n_unique()
+    assert 0 < cells == result.n_cells - result.n_empty < result.n_cells
+    assert result.finding[0] == (
+        f"{len(manifest):,} training pictures of {manifest['prompt'].n_unique()} prompts, in "
+        f"{cells} of {result.n_cells} cells: {manifest['profession'].n_unique()} professions × "
+        f"{manifest['gender'].n_unique()} of 3 words of gender (none for nonbinary) × 5 words of "
+        "ethnicity."
+    )
+
+
+def test_an_axis_for_which_nothing_was_named_is_told_wherever_the_plan_is_shown(
+    planned: tuple[DftResult, Path],
+) -> None:
+    result, _ = planned
+    gender, ethnicity = result.axes
+    assert ethnicity.divided == "equal shares: nothing was named for this axis"
+    assert f"ethnicity: {ethnicity.divided}." in result.finding  # which is what is printed
+    shown = ethnicity.divided.capitalize()
+    assert shown in Page(dft_report_html(result)).text
+    assert f"### ethnicity\n\n{shown}." in dft_markdown(result)
+    n = sum(p.gaps[0].sure for p in result.professions if not p.held_out)
+    assert gender.divided == (
+        "by the target: woman 50 %, man 50 %; nonbinary was not named, 0 %; measured gaps decide "
+        f"for {n} professions"
+    )
+
+
+def test_the_numbers_say_from_which_point_of_the_interval_they_are_made(
+    planned: tuple[DftResult, Path],
+) -> None:
+    result, _ = planned
+    notes = " ".join(result.gap_notes)
+    assert "95 % interval" in notes
+    assert "made from the point value" in notes
+    assert "whether there is a gap to mend" in notes and "doctor (gender)" in notes
+    assert "about 5 % would be shown to differ" in notes
+    labels = {gap.labels for p in result.professions for gap in p.gaps}
+    assert ("uncorrected" in notes) is any("uncorrected" in words for words in labels)
+    page = Page(dft_report_html(result)).text
+    words = dft_markdown(result)
+    for note in result.gap_notes:
+        assert note in page
+    assert "there may be no gap" in page and "there may be no gap" in words
+    (row,) = [line for line in words.splitlines() if line.startswith("| doctor")]
+    assert row.count("[") == 1  # the interval of the share, and no range of what is planned
+    low, high = (f"{100 * x:.3g} %" for x in _ends(of(result)["doctor"].gaps[0].generated))
+    assert low in row and high in row
+
+
+def _ends(e: Estimate) -> tuple[float, float]:
+    assert e.low is not None and e.high is not None
+    return e.low, e.high
+
+
+def test_a_plan_without_a_gap_that_data_can_tell_says_so(tmp_path: Path) -> None:
+    levels = ("woman", "man", "unknown")
+    cells = {(job, "tiny"): {"woman": 20, "man": 20} for job in JOBS[:3]}
+    result = fake_compare(
+        {(c, g): n for (c, g), n in fake_cells(JOBS[:3], ("tiny",), levels[:2]).items()} | cells,
+        levels,
+    ).model_copy(update={"attribute": "gender_presentation"})
+    (tmp_path / "result.json").write_text(result.to_json(), encoding="utf-8")
+    asked = plan(
+        tmp_path,
+        folder=str(tmp_path),
+        professions=(jobs_file(tmp_path, JOBS[:3]),),
+        axis=("gender",),
+        target=HALVES,
+    )
+    assert not any(gap.sure for p in asked.professions for gap in p.gaps)
+    assert any("the gap that this plan would mend may not be there" in s for s in asked.finding)
+    assert not any("Furthest" in s for s in asked.finding)
+    assert "no measured gap can be told" in Page(dft_report_html(asked)).text
+    assert {p.gaps[0].realised for p in asked.professions if not p.held_out} == {0.5}
+
+
 # Files
 
 
@@ -191,6 +275,8 @@ def test_compare_reads_the_evaluation(planned: tuple[DftResult, Path]) -> None:
     assert len(result.evaluation.configs) == 2
     seen: list[str] = []
     for path in result.evaluation.configs:
+        head = re.findall(r"^# (.*)$", (folder / path).read_text(encoding="utf-8"), re.M)
+        assert head[-1] == "with it."
         config = load_config(folder / path, {}, CompareConfig)
         assert config.attributes == ("gender_presentation",)
         assert config.reported == "woman"
@@ -231,6 +317,14 @@ def test_held_out_professions_are_seeded_and_stay_as_the_list_grows(tmp_path: Pa
     assert len(held(1) & held(1, (*JOBS, "clerk"))) >= 1
     only = plan(tmp_path, professions=(jobs_file(tmp_path, ("nurse",)),), axis=("gender",))
     assert not only.professions[0].held_out
+    assert any("No profession is held out" in s for s in only.finding)
+    asked: dict[str, Any] = {"professions": (jobs_file(tmp_path, JOBS[:3]),), "axis": ("gender",)}
+    most = plan(tmp_path, **asked, held_out=0.99)
+    assert sum(p.held_out for p in most.professions) == 2
+    assert "Held out: 2 of 3 and not the 3 that were asked for" in " ".join(most.notes)
+    assert not any("Held out" in note for note in plan(tmp_path, **asked).notes)
+    with pytest.raises(ConfigError, match=r"a share of the professions.*no number of them"):
+        make_config({**asked, "held_out": "5"}, DftConfig)
 
 
 def test_a_grid_too_large_is_told_before_it_is_made(tmp_path: Path) -> None:
@@ -318,7 +412,8 @@ def test_the_plan_says_what_to_do_in_order(planned: tuple[DftResult, Path]) -> N
     assert result.price.hours == pytest.approx(
         2 * (result.n_pictures + result.evaluation.n_pictures) / 3600
     )
-    assert "from memory" in result.published
+    assert "170 professions, 57 ethnicities" in result.published
+    assert "from memory" not in result.to_json()
 
 
 # A probe run
@@ -336,10 +431,41 @@ def test_a_probe_run_gives_the_gap_of_its_concept(tmp_path: Path) -> None:
     drawn = fake_result().stage("generated").compositions["gender_presentation"]
     assert gap.generated == (drawn.corrected.contrast if drawn.corrected else drawn.contrast)
     assert gap.labels == drawn.labels
+    assert gap.allowed == drawn.with_known_errors
     assert of(result)["nurse"].n_pictures == pytest.approx(12, abs=1)  # at the target
     run.write_text(fake_result(generated=False).to_json(), encoding="utf-8")
     with pytest.raises(ConfigError, match="no composition of generated pictures"):
         plan(tmp_path, **asked, professions=jobs, axis=("gender",))
+
+
+def test_a_gap_that_measured_errors_could_make_alone_is_none(tmp_path: Path) -> None:
+    share = Estimate(value=0.2, low=0.1, high=0.3, n=100, units=100, method="m")
+    one = Measured("doctor", "gender_presentation", "woman", ("man",), share, "made up")
+    assert one.differs(0.5) and not one.differs(0.25)
+    for low, high, differs in ((0.05, 0.45, True), (0.05, 0.6, False), (0.6, 0.7, False)):
+        allowed = share.model_copy(update={"low": low, "high": high})
+        assert replace(one, allowed=allowed).differs(0.5) is differs
+    no_end = share.model_copy(update={"low": None, "high": None})
+    assert not replace(one, share=no_end).differs(0.5)
+    # and a plan tells of it
+    result = fake_result()
+    run = tmp_path / "result.json"
+    run.write_text(result.to_json(), encoding="utf-8")
+    target = result.stage("generated").compositions["gender_presentation"].with_known_errors
+    assert target is not None and target.high is not None
+    asked: dict[str, Any] = {
+        "folder": str(run),
+        "professions": (jobs_file(tmp_path),),
+        "axis": ("gender",),
+        "held_out": 0,
+    }
+    woman = f"gender:woman={target.high - 0.01:.4f}"
+    planned = plan(tmp_path, **asked, target=(woman, "gender:nonbinary=0"))
+    (gap,) = of(planned)["doctor"].gaps
+    assert gap.generated.high is not None and gap.generated.high < gap.target
+    assert not gap.sure and gap.planned == gap.target
+    assert "measured errors allow" in Page(dft_report_html(planned)).text
+    assert any("what the classifier's measured errors allow" in n for n in planned.gap_notes)
 
 
 def test_ratings_take_the_place_of_a_classifier(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from laion_probe.errors import ConfigError, UnknownName
 from laion_probe.generating import read_prompts
 from laion_probe.questions.dft import dft_plan
 from laion_probe.questions.dft_files import layers
-from laion_probe.questions.dft_gaps import beyond, targets_of
+from laion_probe.questions.dft_gaps import beyond, targets_of, unnamed
 from laion_probe.questions.dft_lists import (
     PROFESSION,
     Term,
@@ -31,6 +31,7 @@ from laion_probe.questions.dft_lists import (
 )
 from laion_probe.questions.dft_numbers import apportion
 from laion_probe.questions.dft_prompts import check_template, fill
+from laion_probe.questions.dft_words import divided
 
 GENDER_ONLY: dict[str, Any] = {"professions": ("profession_soc2018",), "axis": ("gender",)}
 HALVES = ("gender:woman=0.5", "gender:man=0.5")
@@ -86,6 +87,13 @@ def test_codes_of_occupations_are_written_as_the_classifications_write_them() ->
     assert all(re.fullmatch(r"[0-9]\d{3}", term.code) for term in isco)
     assert all(re.fullmatch(r"\d\d-\d{4}", term.code) for term in soc)
     assert len(isco) >= 170
+    assert all(term.title for term in soc)
+    assert len({term.code for term in soc}) == len(soc)
+    for term in soc:
+        # each word of the term is one of the title, or the source says that it is ours
+        title = folded(term.title)
+        ours = [w for w in folded(term.term).split() if w not in title]
+        assert bool(ours) is ("the word is ours" in term.source), term.term
 
 
 def test_the_page_of_documentation_names_every_list_with_its_words() -> None:
@@ -94,6 +102,23 @@ def test_the_page_of_documentation_names_every_list_with_its_words() -> None:
     assert {name: int(n) for name, n in rows} == {
         name: len(load_list(name).term) for name in known_lists()
     }
+
+
+def test_the_first_plan_of_the_page_of_documentation_is_what_it_says(tmp_path: Path) -> None:
+    page = Path(__file__).parent.parent / "docs" / "dft-plan.md"
+    said = " ".join(page.read_text(encoding="utf-8").split())
+    result = plan(
+        tmp_path,
+        professions=(jobs_file(tmp_path, ("doctor", "nurse", "firefighter")),),
+        axis=("age", "ethnicity_brazil_2022", "gender"),
+        target=HALVES,
+    )
+    assert f"{result.n_empty} of {result.n_cells} cells get nothing" in said
+    assert sum(p.held_out for p in result.professions) == 1
+    texts = {p.text for p in read_prompts(str(tmp_path / "prompts" / "all.csv"))}
+    (prompt,) = re.findall(r"\*(a photo of [^*]+)\*", said)
+    assert prompt in texts
+    assert [a.name for a in result.axes if a.target is None] == ["age", "ethnicity"]
 
 
 @pytest.mark.parametrize("axis", ["prompt", "terms", "gender_level"])
@@ -130,14 +155,41 @@ def test_lists_of_one_axis_are_put_together_and_a_word_counts_once() -> None:
         ([{"term": "a"}], {"title": ""}, "'title'"),
         ([], {}, "'term'"),
         ([{"term": "x" * 201}], {}, "at most 200"),
+        ([{"term": "a", "level": "women"}], {"attribute": "gender_presentation"}, "mean woman"),
+        ([{"term": "a"}], {"attribute": "gender"}, "unknown attribute"),
     ],
 )
 def test_a_list_that_cannot_be_used_is_named(
     tmp_path: Path, terms: list[dict[str, str]], head: dict[str, str], says: str
 ) -> None:
     path = terms_file(tmp_path, "faith", terms, **head)
-    with pytest.raises(ConfigError, match=says):
+    with pytest.raises((ConfigError, UnknownName), match=says):
         open_axes([path])
+
+
+def test_a_list_that_is_named_twice_or_says_a_word_twice_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="two lists of gender are called gender: name it once"):
+        open_axes(["gender", "age", "gender"])
+    path = terms_file(tmp_path, "faith", [{"term": "Sikh"}, {"term": "sikh"}, {"term": "Jain"}])
+    result = plan(tmp_path, professions=(jobs_file(tmp_path),), axis=(path,))
+    assert [t.term for t in result.axes[0].terms] == ["Sikh", "Jain"]
+    assert any("faith.toml: 1 of its words stood there already" in n for n in result.notes)
+    assert result.axes[0].divided == "equal shares: nothing was named for this axis"
+
+
+def test_what_was_not_named_of_an_axis_is_told() -> None:
+    (gender,) = open_axes(["gender"])
+    assert unnamed(["gender_presentation:woman=40%"], gender) == ("man", "nonbinary")
+    assert unnamed(["gender:parity"], gender) == unnamed(["age:parity"], gender) == ()
+    some = ["gender:woman=0.4", "gender:man=0.3", "gender:nonbinary=0.3"]
+    assert unnamed(some, gender) == ()
+    many = {str(i): 1 / 40 for i in range(40)}
+    assert divided(many, (), 0) == "by the target: 2.5 % to each of 40 levels"
+    part = {"a": 0.5} | {str(i): 0.5 / 40 for i in range(40)}
+    assert divided(part, [str(i) for i in range(40)], 1) == (
+        "by the target: a 50 %; 40 others were not named, 1.25 % each; measured gaps decide for 1 "
+        "profession"
+    )
 
 
 def test_wrong_places_for_lists_are_told(tmp_path: Path) -> None:

@@ -125,6 +125,24 @@ def test_a_broken_shard_fails_the_run_or_is_named(capsys: pytest.CaptureFixture[
     assert any("could not be read" in s for s in found.cannot_say)
 
 
+def test_of_a_sample_too_what_failed_may_all_be_kept_or_none() -> None:
+    write(Path("s"), frame(400), 20)
+    command = ["filters", "s", "--recipe", "laion400m", "--max-units", "12", *QUICK]
+    assert cli.main([*command, "--out", "whole"]) == 0
+    whole = result("whole")
+    for i in range(4):
+        broken = Path(f"s/part-{i:05d}.parquet")
+        broken.write_bytes(broken.read_bytes()[:-40])
+    assert cli.main([*command, "--out", "out", "--max-failed-share", "0.5"]) == 0
+    found = result()
+    assert found.failed_units, "some of the four were drawn"
+    before, after = whole.recipes[0].kept, found.recipes[0].kept
+    assert "bounds for row groups that failed" in after.method
+    assert any("may all be hits, or none" in s for s in after.assumptions)
+    assert after.low < before.low
+    assert after.high > before.high
+
+
 @pytest.mark.parametrize(
     ("body", "line", "words"),
     [

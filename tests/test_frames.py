@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import tempfile
+import types
 import typing
 from functools import cache
+from itertools import count
 from pathlib import Path
 
 import fake_compare
@@ -21,14 +23,50 @@ import test_nonresponse_report
 from fake_datasheet import fake_datasheet
 from fake_filters import fake_filters
 from fake_rated import rated_result
-from fake_result import fake_result
+from fake_result import HOSTILE, fake_result
 from fake_scan import fake_scan
 
 import laion_probe
+from laion_probe.data_result import DataResult
+from laion_probe.questions.opening_runs import KINDS
 from laion_probe.render.frames import TABLES, frames
 from laion_probe.render.tables import ESTIMATE, columns, write_csv
 from laion_probe.render.text import clean
-from laion_probe.results import Document, Estimate
+from laion_probe.results import Document, Estimate, Value
+
+#: Keys of dictionaries that are columns of a table.
+KEYS = {"choices": ("detector", "threshold"), "said": ("neither", "both")}
+
+
+def filled(kind: typing.Any, numbers: count[int], name: str = "") -> typing.Any:
+    """A value of that type: of a result, every field, with texts that are hostile.
+
+    What holds several holds two, so that 0 and 1 are places in it; what may be None is so at times.
+    ``name`` is the field's, by which the keys of a dictionary are known.
+    """
+    i = next(numbers)
+    of, inside = typing.get_origin(kind), typing.get_args(kind)
+    if isinstance(kind, type) and issubclass(kind, Value):
+        fields = kind.model_fields.items()
+        return kind(**{name: filled(field.annotation, numbers, name) for name, field in fields})
+    if of is tuple and inside[-1] is ...:
+        return tuple(filled(inside[0], numbers) for _ in range(2))
+    if of is tuple:
+        return tuple(filled(part, numbers) for part in inside)
+    if of is dict:
+        keys = typing.get_args(inside[0])[:2] or KEYS.get(name, ("1", "2"))
+        return {key: filled(inside[1], numbers) for key in keys}
+    if of in (typing.Union, types.UnionType):
+        known = [part for part in inside if part is not type(None)]
+        return None if len(known) < len(inside) and i % 3 == 0 else filled(known[0], numbers)
+    if of is typing.Literal:
+        return inside[i % len(inside)]
+    simple = {bool: i % 2 == 0, int: i % 2, float: i / 7, str: HOSTILE[i % len(HOSTILE)]}
+    return simple.get(kind, i)  # an object may be anything
+
+
+#: Kinds without a fake of their own.
+FILLED = ["explore", "rebalance", "robustness", "testbed"]
 
 
 @cache
@@ -51,11 +89,13 @@ def cases() -> dict[str, Document]:
         rows = test_blocked.planted()
         made["dft"] = test_dft.plan(Path(folder) / "dft", **test_dft.GENDER_ONLY, per_cell=3)
         made["blocked"] = test_blocked.run(test_blocked.folder(Path(folder) / "made", rows))
+    made |= {name: filled(KINDS[name], count()) for name in FILLED}
     return {name: type(r).from_json(r.to_json()) for name, r in made.items()}
 
 
-CASES = ("probe", "probe, rated", "filters", "scan", "compare", "outliers")
-CASES += ("compose", "nonresponse", "neighbours", "drift", "dft", "blocked", "datasheet")
+CASES = ["probe", "probe, rated", "filters", "scan", "compare", "outliers"]
+CASES += ["compose", "nonresponse", "neighbours", "drift", "dft", "blocked", "datasheet"]
+CASES += FILLED
 
 
 def shown(cell: object) -> str:
@@ -123,10 +163,17 @@ def test_what_is_not_defined_is_null_and_texts_are_as_they_were() -> None:
     assert hidden["value"].null_count() == hidden.height
 
 
+def test_every_kind_has_a_case() -> None:
+    assert sorted(cases()) == sorted(CASES)
+    assert {type(result) for result in cases().values()} == set(TABLES)
+    assert all(table.height for name in FILLED for table in frames(cases()[name]).values())
+
+
 def test_every_public_question_has_tables() -> None:
     for name in laion_probe.__all__:
         if name.endswith("Result"):
             assert getattr(laion_probe, name) in TABLES, name
+    assert {*KINDS.values()} - {*TABLES} == {DataResult}  # what a datasheet counted, beside it
     for model, function in TABLES.items():
         of = next(iter(typing.get_type_hints(function).values()))
         assert of is model

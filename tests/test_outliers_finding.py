@@ -59,6 +59,42 @@ def test_many_recipes_take_no_more_sentences_than_one() -> None:
     assert sum(map(len, said)) < 1_600
 
 
+def test_of_picked_outputs_it_is_said_and_the_association_once() -> None:
+    result: OutliersResult = cases()["full"]
+    cluster = result.clusters[0].model_copy(update={"weighed": (weighed("none", "supported"),)})
+    picked = cluster.model_copy(
+        update={"picked": True, "over_represented": False, "name": "the picked outputs"}
+    )
+    said = finding(result.model_copy(update={"clusters": (picked, cluster)}), simulated=False)
+    mine = [s for s in said if s.startswith("Of the picked outputs: With the recipe “none”")]
+    assert len(mine) == 1
+    assert sum(s.startswith("With the recipe “none”") for s in said) == 1
+    assert sum("is an association" in s for s in said) == 1
+    assert said[-1].startswith("What is supported is an association")
+
+
+@pytest.mark.parametrize("n", [3, 4])
+def test_many_others_are_told_by_their_range(n: int) -> None:
+    result: OutliersResult = cases()["full"]
+    first = result.clusters[0].model_copy(update={"weighed": (weighed("none", "contradicted"),)})
+    others = [
+        first.model_copy(
+            update={
+                "name": f"cluster {i}",
+                "over_represented": False,
+                "output_share": estimate(i / 100, None, None),
+            }
+        )
+        for i in (2, 5, 1, 3)[:n]
+    ]
+    said = finding(result.model_copy(update={"clusters": (first, *others)}), simulated=False)
+    (one,) = (s for s in said if s.startswith("Asked for (--others)"))
+    named = "cluster 2 (2.0 %), cluster 5 (5.0 %), cluster 1 (1.0 %)."
+    assert one.endswith(
+        named if n == 3 else "4 clusters, with from 1.0 % to 5.0 % of the outputs each."
+    )
+
+
 def test_patterns_that_are_many_stand_in_the_table() -> None:
     kinds: tuple[Verdict, ...] = ("supported", "contradicted")
     all_of = [weighed(f"r{i}", *(kinds[i >> j & 1] for j in range(3))) for i in range(8)]

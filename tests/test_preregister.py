@@ -51,7 +51,7 @@ def data(tmp_path: Path) -> Path:
 
 
 def test_a_run_as_registered_says_so_and_has_no_deviation(data: Path) -> None:
-    plan = registered(config_of(data), data / "plan.toml", expect=("fewer women",))
+    plan = registered(config_of(data), data / "plan.toml")
     assert plan.prompts[:2] == ("doctor", "a photo of a doctor")
     assert plan.options == {
         "concept": "doctor", "seed": 0, "level": 0.95, "max_failed_share": 0.01,
@@ -60,7 +60,7 @@ def test_a_run_as_registered_says_so_and_has_no_deviation(data: Path) -> None:
     result = probe(config_of(data, preregistered=str(data / "plan.toml")))
     kept = result.preregistered
     assert kept is not None
-    assert (kept.hash, kept.deviations, kept.expected) == (plan.hash, (), ("fewer women",))
+    assert (kept.hash, kept.deviations, kept.expectations) == (plan.hash, (), ())
     assert result.finding.sentences[-1] == kept.sentence
     assert f"hash {plan.hash[:12]}" in kept.sentence
     assert "--preregistered plan.toml" in result.provenance.command
@@ -69,7 +69,7 @@ def test_a_run_as_registered_says_so_and_has_no_deviation(data: Path) -> None:
     html = report_html(result)
     assert plan.hash in html
     assert "No deviation" in html
-    assert "fewer women" in html
+    assert "expected" not in html.partition('id="preregistered"')[2].partition("</section>")[0]
 
 
 def test_without_a_plan_nothing_of_it_is_in_the_result(data: Path) -> None:
@@ -219,6 +219,7 @@ def test_the_outcome_is_not_looked_at(
         "recipe": "laion400m",
         "scores": (f"skin_tone={scores}",),
         "ratings": (str(tmp_path / "to-come.csv"),),
+        "expect": ("generator:skin_tone=lower: the prompt is English",),
         "out": str(tmp_path / "plan.toml"),
     }
     lines = preregister(load_config(demo / "probe.toml", values, PreregisterConfig))
@@ -236,6 +237,8 @@ def test_the_outcome_is_not_looked_at(
     assert [a.reader for a in plan.attributes] == ["zero-shot", "scores"]
     assert plan.attributes[0].prompts["woman"]
     assert plan.model == KEY
+    assert plan.expected == ("generator:skin_tone=lower: the prompt is English",)
+    assert "expected: generator:skin_tone lower" in lines
     assert any("to-come.csv" in line for line in lines)
     assert any(plan.hash in line for line in lines)
     assert lines[-1].startswith("then: laion-probe probe doctor ")

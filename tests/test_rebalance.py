@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
-import subprocess
-import sys
-import tarfile
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -15,17 +11,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from shardmaker import write
 
-from laion_probe.config import ScanConfig, make_config
+from laion_probe.config import make_config
 from laion_probe.config.rebalance import RebalanceConfig
 from laion_probe.errors import ConfigError, LaionProbeError
 from laion_probe.questions.rebalancing import rebalance
-from laion_probe.questions.scanning import scan
 from laion_probe.ratings.sampling import draw
 from laion_probe.rebalance_result import RebalanceResult
 from laion_probe.render.rebalance_report import rebalance_report_html, render_rebalance
-from laion_probe.render.scan_report import scan_report_html
 
 GENDER, TONE = "gender_presentation", "skin_tone"
 
@@ -173,14 +166,16 @@ def test_a_reference_table_and_levels_in_parity(tables: dict[str, Path], tmp_pat
         ((f"{GENDER}:womn=0.5",), {}, r"unknown level of gender_presentation 'womn'.*woman"),
         (("gendr:parity",), {}, r"unknown attribute or group 'gendr'"),
         ((f"{GENDER}=0.5",), {}, r"none of the forms"),
-        ((f"{GENDER}:woman=1.5",), {}, r"none of the forms"),
+        ((f"{GENDER}:woman=1.5",), {}, r"'1.5' is no share from 0 to 1, nor from 0% to 100%"),
+        ((f"{GENDER}:woman=-0.1",), {}, r"'-0.1' is no share from 0 to 1"),
+        ((f"{GENDER}:woman=nan",), {}, r"'nan' is no share from 0 to 1"),
         (
             (f"{GENDER}:neutral=10%",),
             {},
             r"gender_presentation:neutral = 9.0 % \(now 0.0 %\) cannot be reached \(asked for: "
             r"gender_presentation:neutral=10%;.*no row has that level.*Add rows.*--skip-empty",
         ),
-        ((f"{GENDER}:woman=0.7", f"{GENDER}:man=0.7"), {}, r"sum to 140.0 %, more than all"),
+        ((f"{GENDER}:woman=0.7", f"{GENDER}:man=0.7"), {}, r"sum to 140 %, more than all"),
         ((f"{GENDER}:woman=0.7", f"{GENDER}:woman=0.7"), {}, r"has a target already"),
         ((f"{GENDER}:unknown=0.2",), {}, r"--unknown keep or drop"),
         ((f"{GENDER}:before",), {}, r"nothing says what gender_presentation was before"),
@@ -202,6 +197,115 @@ def test_what_cannot_be_had_says_why_and_what_to_do(
     with pytest.raises(LaionProbeError) as error:
         rebalance(config(tables, *target, **options))
     assert re.search(said, str(error.value), re.DOTALL), str(error.value)
+
+
+def shares_of(path: Path, **shares: str) -> str:
+    """A target's CSV of the tone's levels."""
+    lines = "".join(f"{name},{share}\n" for name, share in shares.items())
+    path.write_text(f"level,share\n{lines}", encoding="utf-8")
+    return f"{TONE}={path}"
+
+
+@pytest.mark.parametrize(
+    ("lighter", "darker", "total"),
+    [
+        ("33.3%", "66.6%", 0.999),
+        ("33.4%", "66.7%", 1.001),
+        ("0.333", "0.668", 1.001),
+        ("33%", "66%", 0.99),
+        ("25%", "75.0%", None),
+    ],
+)
+def test_rounded_tables_are_scaled_and_the_report_says_so(
+    tables: dict[str, Path], tmp_path: Path, lighter: str, darker: str, total: float | None
+) -> None:
+    target = shares_of(tmp_path / "t.csv", lighter=lighter, darker=darker)
+    r = rebalance(config(tables, target, ratings=()))
+    (v,) = (v for v in r.variables if v.variable == TONE)
+    assert v.asked_sum == (None if total is None else pytest.approx(total))
+    first, second = (float(x.rstrip("%")) for x in (lighter, darker))
+    assert level(r, TONE, "darker").share_after == pytest.approx(second / (first + second))
+    html = rebalance_report_html(r)
+    assert ("taken as rounded, and scaled to 100" in html) == (total is not None)
+
+
+@pytest.mark.parametrize(
+    ("lighter", "darker", "said"),
+    [
+        ("33.3%", "66.4%", r"sum to 99.7 %, and no row of another known level"),
+        ("33.4%", "66.8%", r"sum to 100.2 %, more than all, and by more than rounding"),
+        ("0.5", "0.6", r"sum to 110 %, more than all"),
+        ("33.33%", "66.7%", r"sum to 100.03 %, more than all"),
+        ("50", "50%", r"t.csv, row 1: give a level and a share from 0 to 1, or a percentage"),
+    ],
+)
+def test_tables_that_are_off_by_more_than_rounding_are_refused(
+    tables: dict[str, Path], tmp_path: Path, lighter: str, darker: str, said: str
+) -> None:
+    target = shares_of(tmp_path / "t.csv", lighter=lighter, darker=darker)
+    with pytest.raises(ConfigError, match=said):
+        rebalance(config(tables, target, ratings=()))
+
+
+def test_shares_given_one_by_one_leave_what_they_do_not_name(tables: dict[str, Path]) -> None:
+    # a table's 99.9 % is meant as all; two shares on the command line leave neutral its part
+    tenth = config(tables, f"{GENDER}:woman=49.9%", f"{GENDER}:man=50.0%", ratings=())
+    with pytest.raises(ConfigError, match="gender_presentation:neutral = "):
+        rebalance(tenth.model_copy(update={"target": (*tenth.target, f"{GENDER}:neutral=0.1%")}))
+    r = rebalance(tenth)  # nobody else is there: all that is known is named
+    assert r.variables[0].asked_sum == pytest.approx(0.999)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "level;share\nlighter;1\n",
+            r"has the columns 'level;share': give a CSV, parted by commas",
+        ),
+        ("level,share\n", r"has no rows"),
+        ("level,share\nlighter,50%\nlighter,50%\n", r"row 2: 'lighter' has a share already"),
+        ("level,share\nlight,100%\n", r"unknown level of skin_tone 'light'.*lighter"),
+    ],
+)
+def test_a_table_that_cannot_be_read_says_what_it_has(
+    tables: dict[str, Path], tmp_path: Path, text: str, said: str
+) -> None:
+    (tmp_path / "t.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(LaionProbeError, match=said):
+        rebalance(config(tables, f"{TONE}={tmp_path / 't.csv'}", ratings=()))
+
+
+def test_margins_that_only_just_go_say_which_and_how_long_it_took(
+    tables: dict[str, Path], tmp_path: Path
+) -> None:
+    gender, tone = (pl.read_csv(tables[name]).head(900) for name in ("gender", "tone"))
+    # no woman is darker: half of each leaves lighter men hardly any weight
+    kind = np.where(np.arange(900) % 3 == 0, "woman", "man")
+    shade = np.where(kind == "woman", "lighter", np.where(np.arange(900) % 2, "lighter", "darker"))
+    gender.with_columns(level=pl.Series(kind)).write_csv(tmp_path / "gender.csv")
+    tone.with_columns(level=pl.Series(shade)).write_csv(tmp_path / "tone.csv")
+    moved = {name: tmp_path / f"{name}.csv" for name in ("gender", "tone")} | {
+        "ratings": tables["ratings"]
+    }
+    told: list[tuple[str, int, int]] = []
+    r = rebalance(
+        config(moved, f"{GENDER}:woman=0.5", f"{TONE}:darker=49.9%", ratings=()),
+        lambda what, done, of: told.append((what, done, of)),
+    )
+    assert r.price.slow
+    assert r.price.slow_margins == (GENDER, TONE)
+    assert r.price.error <= 1e-6
+    (line,) = (line for line in r.finding if line.startswith("Raking took"))
+    assert f"{r.price.sweeps:,} sweeps" in line
+    assert f"{GENDER} and {TONE} can only just be had together" in line
+    raking = [done for what, done, _ in told if what == "raking"]
+    assert len(raking) > 5
+    assert raking == sorted(raking)
+    assert "every share within 0.0" in rebalance_report_html(r)
+    quick = rebalance(config(tables, f"{GENDER}:parity", ratings=()))
+    assert not quick.price.slow
+    assert not any(line.startswith("Raking took") for line in quick.finding)
 
 
 def test_many_levels_that_contradict_are_counted_and_what_can_be_asked_is_told(
@@ -330,134 +434,6 @@ def test_a_level_of_few_and_much_weight_is_told(tables: dict[str, Path], tmp_pat
     moved = tables | {"gender": tmp_path / "gender.csv"}
     r = rebalance(config(moved, f"{GENDER}:neutral=20%", ratings=()))
     assert any(f"{GENDER}:neutral (7 pictures, 18." in line for line in r.finding)
-
-
-@pytest.fixture(scope="module")
-def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """400 captions: women in a quarter of them, men in half."""
-    words = ["a woman at work", "a man at work", "a man outside", "a red car"]
-    table = pl.DataFrame(
-        {
-            "URL": [f"http://site{i % 9}.example/{i}.jpg" for i in range(400)],
-            "TEXT": [words[i % 4] for i in range(400)],
-            "uid": [f"{i * 7919:032x}" for i in range(400)],
-        }
-    )
-    return write(tmp_path_factory.mktemp("shards"), table, group=100)
-
-
-def test_rows_by_words_of_captions_with_a_subset_of_ids(shards: Path, tmp_path: Path) -> None:
-    asked = RebalanceConfig(shards=(str(shards),), target=("gender-words:woman,man=parity",))
-    noted = asked.model_copy(update={"data_note": "Made up for a test."})
-    r = rebalance(noted, folder=tmp_path)
-    assert (tmp_path / "DATA_NOTE.txt").read_text(encoding="utf-8") == "Made up for a test.\n"
-    assert level(r, "gender-words", "woman").share_after == pytest.approx(0.375, abs=1e-6)
-    assert level(r, "gender-words", "no person named").share_after == pytest.approx(0.25, abs=1e-6)
-    assert r.subset.n == r.subset.largest_exact == 266  # 400 over the largest weight, 1.5
-    subset = pl.read_parquet(tmp_path / "subset.parquet")
-    assert subset.columns == ["url", "caption", "weight", "id"]
-    assert (subset["caption"] == "a woman at work").sum() == pytest.approx(0.375 * 266, abs=1)
-    ids = np.load(tmp_path / "kept-subset.npy")
-    assert ids.dtype == np.dtype("u8,u8")
-    assert (np.sort(ids, order=("f0", "f1")) == ids).all()
-    assert {f"{h:016x}{x:016x}" for h, x in ids.tolist()} == set(subset["id"])
-    assert any("words and addresses" in line for line in r.cannot_say)
-    assert rebalance(noted) == r.model_copy(update={"files": {}})
-
-
-def test_back_to_before_a_filter(shards: Path, tmp_path: Path) -> None:
-    """The weight of a level is its share before over its share after, as DALL·E 2's were."""
-    counted = scan(
-        ScanConfig(
-            shards=(str(shards),),
-            recipe="none",
-            by=("gender-words",),
-            cache=str(tmp_path / "cache"),
-            runner="serial",
-        )
-    )
-    (tmp_path / "before").mkdir()
-    (tmp_path / "before" / "result.json").write_text(counted.to_json(), encoding="utf-8")
-    assert scan_report_html(counted)
-    # a filter that keeps a quarter of the women
-    kept = pl.DataFrame({"i": range(400)}).filter((pl.col("i") % 4 > 0) | (pl.col("i") % 16 == 0))
-    ids = np.zeros(len(kept), np.dtype("u8,u8"))
-    ids["f1"] = kept["i"].to_numpy() * 7919
-    np.save(tmp_path / "kept.npy", ids)
-    asked = RebalanceConfig(
-        shards=(str(shards),),
-        kept=str(tmp_path / "kept.npy"),
-        before=str(tmp_path / "before"),
-        target=("gender-words:before",),
-    )
-    r = rebalance(asked)
-    assert r.n == 325
-    for name, before, after in (("woman", 100, 25), ("man", 200, 200)):
-        x = level(r, "gender-words", name)
-        assert x.n == after
-        assert x.weight == pytest.approx((before / 400) / (after / 325))
-    # a filter that removes all of them
-    np.save(tmp_path / "kept.npy", ids[kept["i"].to_numpy() % 4 > 0])
-    with pytest.raises(ConfigError, match=r"gender-words:woman = 25.0 % \(now 0.0 %\) cannot be"):
-        rebalance(asked)
-    r = rebalance(asked.model_copy(update={"skip_empty": True}))
-    assert r.variables[0].skipped == ("woman",)
-
-
-@pytest.fixture(scope="module")
-def sampled(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the files of a plan, and a tar of all its rows."""
-    folder = tmp_path_factory.mktemp("sampled")
-    asked = RebalanceConfig(shards=(str(shards),), target=("gender-words:woman,man=parity",))
-    rebalance(asked, folder=folder)
-    table = pl.read_parquet(folder / "weights.parquet")
-    with tarfile.open(folder / "00000.tar", "w") as tar:
-        for i, (url, text) in enumerate(table.select("url", "text").iter_rows()):
-            for end, data in (("json", json.dumps({"url": url})), ("txt", text)):
-                info = tarfile.TarInfo(f"{i:08d}.{end}")
-                info.size = len(data.encode())
-                tar.addfile(info, io.BytesIO(data.encode()))
-    return folder
-
-
-def run_in(folder: Path, *words: str) -> str:
-    done = subprocess.run(
-        [sys.executable, *words], cwd=folder, capture_output=True, text=True, check=True
-    )
-    return done.stdout
-
-
-def test_the_sampler_runs_and_draws_by_weight(sampled: Path) -> None:
-    told = run_in(sampled, "sampler.py", "weights.parquet", "00000.tar")
-    assert told.endswith("of 400 samples\n")
-    assert int(told.split()[0]) == pytest.approx(400 / 1.5, abs=40)
-    names: dict[str, Any] = {"__name__": "sampler"}
-    exec((sampled / "sampler.py").read_text(encoding="utf-8"), names)
-    stage = names["weighted"](sampled / "weights.parquet", seed=3)
-    every = list(names["samples_of"]([str(sampled / "00000.tar")]))
-    passes = [[sample["txt"] for sample in stage(every)] for _ in range(5)]
-    texts = [text for one in passes for text in one]
-    women = sum(b"woman" in text for text in texts)
-    assert women / len(texts) == pytest.approx(0.375, abs=0.05)
-    assert len({tuple(one) for one in passes}) == 5  # anew in every pass
-    assert names["chance_of"]({"__key__": "none", "json": b"{}"}, {}) == 0.0
-
-
-@pytest.mark.slow
-def test_the_sampler_is_a_stage_of_webdataset(sampled: Path) -> None:
-    told = run_in(
-        sampled,
-        "-c",
-        "import webdataset\n"
-        "from sampler import weighted\n"
-        "data = webdataset.WebDataset('00000.tar', shardshuffle=False)\n"
-        "data = data.compose(weighted('weights.parquet', seed=0))\n"
-        "texts = [sample['txt'] for _ in range(4) for sample in data]\n"
-        "print(len(texts), sum(b'woman' in text for text in texts))\n",
-    )
-    n, women = map(int, told.split())
-    assert n / 4 == pytest.approx(400 / 1.5, abs=40)
-    assert women / n == pytest.approx(0.375, abs=0.06)
 
 
 def test_the_report_shows_every_number_at_its_place(

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from fake_result import HOSTILE, fake_result
 
+from laion_probe.estimate import count_share
 from laion_probe.probe_result import ProbeResult
 from laion_probe.render import render_run, report_html
 from laion_probe.render.geometry import axis_end, histogram, percent
@@ -107,6 +108,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (estimate(0.071, 0.02, 0.122), "points", "+7.1 points [+2.0, +12.2]"),
         (estimate(0.79, 0.58, None), "ratio", "0.79 [0.58, not bounded]"),
         (estimate(0.5, None, None), "share", "50.0 % (no interval)"),
+        (estimate(0.0, 0.0, 0.0), "points", "0.0 points [0.0, 0.0]"),
+        (count_share(6, 12, 12), "share", "50 % (all counted)"),
         (estimate(None, None, None, n=0), "share", "not defined"),
         (estimate(None, 0.262, 0.449), "range", "26.2 to 44.9 %"),
         (estimate(None, None, 0.449), "range", "not defined"),

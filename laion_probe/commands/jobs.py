@@ -158,11 +158,7 @@ def _annotate(config: AnnotateConfig, quiet: bool) -> Iterator[str]:
         if SHOWS in store.levels and gone > 0:
             more = f" ({gone} of the {store.n} rows that were drawn have no picture there)"
         yield f"to rate: {said}{more}, for {asked}; every keystroke is saved in {store.path}"
-        serve(
-            app,
-            config.port,
-            _announce,
-        )
+        serve(app, config.port, _announce)
         n = store.sample.height
         rated = ", ".join(f"{name} {done} of {n}" for name, done in _done(store))
     yield f"rated: {rated or 'nothing yet'}; the same command goes on"

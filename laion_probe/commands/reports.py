@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from laion_probe.config import (
     BlockedConfig,
@@ -33,6 +33,8 @@ from laion_probe.config import (
 from laion_probe.terminal import Live, Progress
 
 __all__ = ["COMMANDS", "Command", "Said"]
+
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -70,13 +72,21 @@ def _stem(path: str) -> str:
     return _slug(Path(path).stem)
 
 
+def _asked(
+    ask: Callable[[Progress], R], write: Callable[[R, Path], None], quiet: bool, folder: Path
+) -> R:
+    """What the question finds, with its progress shown and its report written."""
+    with Progress(quiet=quiet) as progress:
+        result = ask(progress)
+    write(result, folder)
+    return result
+
+
 def _probe(config: ProbeConfig, quiet: bool, folder: Path) -> Said:
     from laion_probe.questions.probe import probe
     from laion_probe.render import render_run
 
-    with Progress(quiet=quiet) as progress:
-        result = probe(config, progress)
-    render_run(result, folder)
+    result = _asked(lambda p: probe(config, p), render_run, quiet, folder)
     return Said(result.finding.sentences)
 
 
@@ -94,13 +104,14 @@ def _filters(config: FiltersConfig, quiet: bool, folder: Path) -> Said:
     from laion_probe.questions.filters import filters
     from laion_probe.render import render_filters
 
-    with Progress(quiet=quiet) as progress:
-        result = filters(
-            config,
-            lambda done, of, rows: progress("filters", done, of, f"{rows:,} rows"),
-            folder,
-        )
-    render_filters(result, folder)
+    result = _asked(
+        lambda p: filters(
+            config, lambda done, of, n: p("filters", done, of, f"{n:,} rows"), folder
+        ),
+        render_filters,
+        quiet,
+        folder,
+    )
     return Said(result.finding, [failed.reason for failed in result.failed_units])
 
 
@@ -117,9 +128,7 @@ def _compare(config: CompareConfig, quiet: bool, folder: Path) -> Said:
     from laion_probe.questions.comparing import compare
     from laion_probe.render import render_compare
 
-    with Progress(quiet=quiet) as progress:
-        result = compare(config, progress)
-    render_compare(result, folder)
+    result = _asked(lambda p: compare(config, p), render_compare, quiet, folder)
     return Said(result.finding.sentences)
 
 
@@ -127,9 +136,7 @@ def _drift(config: DriftConfig, quiet: bool, folder: Path) -> Said:
     from laion_probe.questions.drift import drift
     from laion_probe.render import render_drift
 
-    with Progress(quiet=quiet) as progress:
-        result = drift(config, progress)
-    render_drift(result, folder)
+    result = _asked(lambda p: drift(config, p), render_drift, quiet, folder)
     return Said(result.finding.sentences)
 
 
@@ -137,9 +144,7 @@ def _neighbours(config: NeighboursConfig, quiet: bool, folder: Path) -> Said:
     from laion_probe.questions.neighbours import neighbours
     from laion_probe.render import render_neighbours
 
-    with Progress(quiet=quiet) as progress:
-        result = neighbours(config, progress, folder)
-    render_neighbours(result, folder)
+    result = _asked(lambda p: neighbours(config, p, folder), render_neighbours, quiet, folder)
     return Said(result.finding)
 
 
@@ -147,9 +152,7 @@ def _nonresponse(config: NonresponseConfig, quiet: bool, folder: Path) -> Said:
     from laion_probe.questions.nonresponse import nonresponse
     from laion_probe.render import render_nonresponse
 
-    with Progress(quiet=quiet) as progress:
-        result = nonresponse(config, progress)
-    render_nonresponse(result, folder)
+    result = _asked(lambda p: nonresponse(config, p), render_nonresponse, quiet, folder)
     return Said(result.finding)
 
 
@@ -157,9 +160,7 @@ def _outliers(config: OutliersConfig, quiet: bool, folder: Path) -> Said:
     from laion_probe.questions.outliers import outliers
     from laion_probe.render import render_outliers
 
-    with Progress(quiet=quiet) as progress:
-        result = outliers(config, progress, folder)
-    render_outliers(result, folder)
+    result = _asked(lambda p: outliers(config, p, folder), render_outliers, quiet, folder)
     return Said(result.finding)
 
 
@@ -167,9 +168,7 @@ def _explore(config: ExploreConfig, quiet: bool, folder: Path) -> Said:
     from laion_probe.questions.exploring import explore
     from laion_probe.render import render_explore
 
-    with Progress(quiet=quiet) as progress:
-        result = explore(config, progress, folder)
-    render_explore(result, folder)
+    result = _asked(lambda p: explore(config, p, folder), render_explore, quiet, folder)
     return Said(result.finding)
 
 
@@ -177,9 +176,7 @@ def _blocked(config: BlockedConfig, quiet: bool, folder: Path) -> Said:
     from laion_probe.questions.blocked import blocked
     from laion_probe.render import render_blocked
 
-    with Progress(quiet=quiet) as progress:
-        result = blocked(config, progress)
-    render_blocked(result, folder)
+    result = _asked(lambda p: blocked(config, p), render_blocked, quiet, folder)
     return Said(result.finding)
 
 
@@ -187,9 +184,7 @@ def _testbed(config: TestbedConfig, quiet: bool, folder: Path) -> Said:
     from laion_probe.questions.testbed import testbed
     from laion_probe.render import render_testbed
 
-    with Progress(quiet=quiet) as progress:
-        result = testbed(config, progress, folder)
-    render_testbed(result, folder)
+    result = _asked(lambda p: testbed(config, p, folder), render_testbed, quiet, folder)
     return Said(result.finding)
 
 
@@ -197,9 +192,7 @@ def _rebalance(config: RebalanceConfig, quiet: bool, folder: Path) -> Said:
     from laion_probe.questions.rebalancing import rebalance
     from laion_probe.render import render_rebalance
 
-    with Progress(quiet=quiet) as progress:
-        result = rebalance(config, progress, folder)
-    render_rebalance(result, folder)
+    result = _asked(lambda p: rebalance(config, p, folder), render_rebalance, quiet, folder)
     return Said(result.finding)
 
 
@@ -207,9 +200,7 @@ def _dft_plan(config: DftConfig, quiet: bool, folder: Path) -> Said:
     from laion_probe.questions.dft import dft_plan
     from laion_probe.render import render_dft
 
-    with Progress(quiet=quiet) as progress:
-        result = dft_plan(config, progress, folder)
-    render_dft(result, folder)
+    result = _asked(lambda p: dft_plan(config, p, folder), render_dft, quiet, folder)
     return Said(result.finding)
 
 
@@ -217,9 +208,7 @@ def _robustness(config: RobustnessConfig, quiet: bool, folder: Path) -> Said:
     from laion_probe.questions.robustness import robustness
     from laion_probe.render import render_robustness
 
-    with Progress(quiet=quiet) as progress:
-        result = robustness(config, progress)
-    render_robustness(result, folder)
+    result = _asked(lambda p: robustness(config, p), render_robustness, quiet, folder)
     return Said(result.finding)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from laion_probe.errors import ConfigError
 
@@ -108,9 +108,22 @@ def seconds(value: Any) -> Any:
 
 
 class Options(BaseModel):
-    """The options of a command: frozen, and a key that is not known is an error."""
+    """The options of a command: frozen, and a key that is not known is an error.
+
+    A path object may stand for its text, and one item for a list of one, as on the command line.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _as_on_the_command_line(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, os.PathLike):
+            value = os.fspath(value)
+        if isinstance(value, list | tuple):
+            return [os.fspath(x) if isinstance(x, os.PathLike) else x for x in value]
+        several = "tuple" in str(cls.model_fields[info.field_name or ""].annotation)
+        return (value,) if several and isinstance(value, str) else value
 
 
 class RunConfig(Options):

@@ -20,6 +20,7 @@ Task = Literal[
     "visual-question-answering",
     "image-to-image",
     "unconditional-image-generation",
+    "none",
 ]
 
 
@@ -33,8 +34,8 @@ class CardConfig(Options):
         (),
         description="tasks that the set is for, by the Hub's names: text-to-image, image-to-text, "
         "zero-shot-image-classification, image-classification, image-feature-extraction, "
-        "visual-question-answering, image-to-image, unconditional-image-generation (default: "
-        "none, for no count can tell)",
+        "visual-question-answering, image-to-image, unconditional-image-generation; none takes "
+        "back those given before (default: those of the card that is there, for no count can tell)",
     )
     replace: bool = Field(
         False, description="write over a README.md or model-card.md that was changed by hand"

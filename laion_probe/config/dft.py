@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from laion_probe.config.base import PATH, TOML_FILE, HoldsPath, share_or_percent
 from laion_probe.config.pictures import InContext
@@ -12,6 +12,13 @@ from laion_probe.config.pictures import InContext
 __all__ = ["DftConfig"]
 
 _LIST_FILE = HoldsPath(r"(.+\.(?:toml|txt))")
+
+
+def _of_professions(share: float) -> float:
+    """A share that leaves a profession to train on."""
+    if not 0 <= share < 1:
+        raise ValueError("is a share of the professions, from 0 to under 1, and no number of them")
+    return share
 
 
 class DftConfig(InContext):
@@ -46,12 +53,9 @@ class DftConfig(InContext):
         None, description="which generator of a compare run, where it has several"
     )
     per_cell: int = Field(4, ge=1, description="pictures of a cell of the grid, on average")
-    held_out: Annotated[float, BeforeValidator(share_or_percent)] = Field(
-        0.2,
-        ge=0,
-        lt=1,
-        description="share of the professions kept out of training, for evaluation",
-    )
+    held_out: Annotated[
+        float, BeforeValidator(share_or_percent), AfterValidator(_of_professions)
+    ] = Field(0.2, description="share of the professions kept out of training, for evaluation")
     evaluate: int = Field(
         50, ge=1, description="pictures of each profession in the evaluation, before and after"
     )

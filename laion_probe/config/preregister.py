@@ -21,5 +21,7 @@ class PreregisterConfig(ProbeConfig):
         ".toml)",
     )
     expect: tuple[str, ...] = Field(
-        (), description="what you expect to find, in words; the report shows it beside the finding"
+        (),
+        description="what you expect of a claim: CLAIM=higher, CLAIM=lower or CLAIM=no change, "
+        "with words of your own after a colon; the report holds it against the outcome",
     )

@@ -10,16 +10,28 @@ all is done on cells.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Cost", "Margin", "Problem", "Raked", "cells_of", "cost", "margins_after", "rake"]
+__all__ = [
+    "Cost",
+    "Margin",
+    "Problem",
+    "Raked",
+    "Watch",
+    "cells_of",
+    "cost",
+    "margins_after",
+    "rake",
+]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+#: Told the sweeps that are done and the error that is left.
+Watch = Callable[[int, float], None]
 
 #: Below so many possible cells they are counted in a table, not by sorting rows.
 _TABLE = 1 << 24
@@ -104,32 +116,41 @@ def cells_of(codes: Ints, sizes: Sequence[int]) -> tuple[Ints, Ints, Ints]:
     >>> level.tolist(), n.tolist(), cell.tolist()
     ([[0, 1], [1, 1]], [2, 1], [0, 1, 0])
     """
-    number = np.zeros(codes.shape[1], np.int64)
+    cell, n_cells = np.zeros(codes.shape[1], np.int64), 1
+    level = np.zeros((0, 1), np.int64)
+    # numbered anew with each variable: all possible cells may be more than 2^63
     for code, size in zip(codes, sizes, strict=True):
-        number = number * size + code
-    if math.prod(sizes) <= max(_TABLE, 4 * len(number)):
-        counts = np.bincount(number, minlength=1)
-        there = np.flatnonzero(counts)
-        place = np.zeros(len(counts), np.int64)
-        place[there] = np.arange(len(there))
-        cell, n = place[number], counts[there]
-    else:
-        there, cell, n = np.unique(number, return_inverse=True, return_counts=True)
-    level = np.zeros((len(sizes), len(there)), np.int64)
-    for v in range(len(sizes) - 1, -1, -1):
-        there, level[v] = np.divmod(there, sizes[v])
-    return level, n.astype(np.int64), cell
+        there, cell = _numbered(cell * size + code, n_cells * size)
+        level = np.vstack([level[:, there // size], there % size])
+        n_cells = len(there)
+    return level, np.bincount(cell, minlength=n_cells), cell
+
+
+def _numbered(number: Ints, possible: int) -> tuple[Ints, Ints]:
+    """The numbers that occur, rising, of those below ``possible``; and each one's place in them."""
+    if possible > max(_TABLE, 4 * len(number)):
+        there, place = np.unique(number, return_inverse=True)
+        return there, place
+    there = np.flatnonzero(np.bincount(number, minlength=possible))
+    place_of = np.zeros(possible, np.int64)
+    place_of[there] = np.arange(len(there))
+    return there, place_of[number]
 
 
 def rake(
-    problem: Problem, tolerance: float = 1e-9, sweeps: int = 20_000, progress: float = _PROGRESS
+    problem: Problem,
+    tolerance: float = 1e-9,
+    sweeps: int = 20_000,
+    progress: float = _PROGRESS,
+    watch: Watch = lambda sweep, error: None,
 ) -> Raked:
     """Weights of the cells by which every margin has its target, as near as may be to equal ones.
 
     Ends where all margins are within ``tolerance`` (of shares), or where a hundred sweeps leave
     more than ``progress`` of the error: then ``reached`` is False, and
-    `laion_probe.estimators.raking_feasibility` says why. A level of target 0 gets weight 0. Weights
-    do not depend on the order of the margins where it is reached.
+    `laion_probe.estimators.raking_feasibility` says why. ``watch`` is told the sweeps and the error
+    every hundred sweeps. A level of target 0 gets weight 0. Weights do not depend on the order of
+    the margins where it is reached.
 
     >>> sex = Margin("sex", ("w", "m"), np.array([0.5, 0.5]))
     >>> found = rake(Problem((sex,), np.array([[0, 1]]), np.array([10.0, 30.0])))
@@ -148,6 +169,7 @@ def rake(
         sweep += 1
         error = _error(problem, mass, factor)
         if sweep % _LOOK == 0:
+            watch(sweep, error)
             if error > progress * before:
                 break
             before = error

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from scipy.optimize import linprog
 from scipy.sparse import csr_array, hstack, vstack
 
-from laion_probe.estimators.raking import Problem, Raked, rake
+from laion_probe.estimators.raking import Problem, Raked, Watch, rake
 
-__all__ = ["Conflict", "Wanted", "attainable", "solve"]
+__all__ = ["MOST_SWEEPS", "SLOW", "Conflict", "Wanted", "attainable", "held_up", "solve"]
 
 Floats = NDArray[np.float64]
 
@@ -29,6 +29,10 @@ _SLACK = 1e-7
 _TOLERANCE = 1e-6
 #: Sweeps where they bring little each: margins that hardly can be reached.
 _PATIENT = 30_000
+#: The most sweeps of `solve`: 20 000 of plain fitting, and the patient ones.
+MOST_SWEEPS = 20_000 + _PATIENT
+#: So many sweeps are many: margins that can be had easily take tens.
+SLOW = 100
 
 
 @dataclass(frozen=True)
@@ -58,11 +62,12 @@ class Conflict:
     high: float = 1.0
 
 
-def solve(problem: Problem) -> Raked | Conflict:
+def solve(problem: Problem, watch: Watch = lambda sweep, error: None) -> Raked | Conflict:
     """`rake`, or why it cannot be done.
 
     Where the margins leave some cells no weight at all, these get none; weights are then found for
     the others, which plain fitting only comes near to. Reached means within 1e-6 of a share.
+    ``watch`` is `rake`'s; ``sweeps`` are all that were made, also those that came to nothing.
 
     >>> from laion_probe.estimators.raking import Margin
     >>> tone = Margin("tone", ("light", "dark"), np.array([0.5, 0.5]))
@@ -72,7 +77,7 @@ def solve(problem: Problem) -> Raked | Conflict:
     """
     if nobody := _levels(problem, 1e-300, 0.0):
         return Conflict("nobody", nobody)
-    found = rake(problem)
+    found = rake(problem, watch=watch)
     if found.reached:
         return found
     if conflict := _conflict(problem):
@@ -82,7 +87,35 @@ def solve(problem: Problem) -> Raked | Conflict:
     # the bound is in units of the mean over all rows, of which those left are a part
     most = problem.most * float(n.sum() / problem.n.sum())
     rest = replace(problem, level=problem.level[:, some], n=n, most=most)
-    return _spread(problem, some, rake(rest, _TOLERANCE / 10, _PATIENT, 1.0))
+    part = rake(
+        rest,
+        _TOLERANCE / 10,
+        _PATIENT,
+        1.0,
+        lambda sweep, error: watch(found.sweeps + sweep, error),
+    )
+    return _spread(problem, some, replace(part, sweeps=found.sweeps + part.sweeps))
+
+
+def held_up(problem: Problem) -> tuple[str, ...]:
+    """The margins that make fitting slow: without any one of them the others take few sweeps.
+
+    Such targets can only just be had together: hardly any weight is left for some cells. Empty
+    where no single margin is the reason.
+
+    >>> from laion_probe.estimators.raking import Margin
+    >>> half = np.array([0.5, 0.5])
+    >>> margins = Margin("sex", ("w", "m"), half), Margin("tone", ("light", "dark"), half)
+    >>> held_up(Problem(margins, np.array([[0, 1, 1], [0, 0, 1]]), np.array([4.0, 4.0, 2.0])))
+    ('sex', 'tone')
+    """
+    found = []
+    for v, margin in enumerate(problem.margins):
+        margins = problem.margins[:v] + problem.margins[v + 1 :]
+        rest = replace(problem, margins=margins, level=np.delete(problem.level, v, axis=0))
+        if margins and rake(rest, _TOLERANCE, SLOW).reached:
+            found.append(margin.name)
+    return tuple(found)
 
 
 def attainable(

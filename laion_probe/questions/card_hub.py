@@ -1,8 +1,9 @@
 """What the Hugging Face Hub accepts in the front matter of a dataset card.
 
 Sources: licences, hub-docs docs/hub/repositories-licenses.md; sizes and languages, the docstring of
-huggingface_hub's ``DatasetCardData``. The Hub itself checks a card when it is pushed, over the
-network; its lists may have grown since.
+huggingface_hub's ``DatasetCardData``; ``language_bcp47`` for codes with a script or a region,
+huggingface/datasets pull request 4753 and the Hub's own message of a code that it refuses. The Hub
+itself checks a card when it is pushed, over the network; its lists may have grown since.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["Licence", "hub_languages", "licence", "size_category"]
+__all__ = ["Languages", "Licence", "hub_languages", "licence", "size_category"]
 
 #: The Hub's identifier of these is the SPDX one in small letters.
 _SPDX = (
@@ -53,8 +54,18 @@ _TWO_LETTERS = (
     "st su sv sw ta te tg th ti tk tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo "
     "za zh zu"
 )
-_WORDS = ("code", "multilingual")
-_CODES = frozenset((*_TWO_LETTERS.split(), *_WORDS))
+#: Words that the Hub takes beside codes, and what BCP 47 has for them.
+_WORDS = {"code": "", "multilingual": "mul"}
+#: Codes that ISO 639-1 has withdrawn, as language detectors still give them.
+_OLD = {"in": "id", "iw": "he", "ji": "yi", "jw": "jv", "mo": "ro"}
+_CODES = frozenset(_TWO_LETTERS.split())
+#: A tag of BCP 47 (RFC 5646, section 2.1), or what POSIX writes with underscores: a language, then
+#: parts of it, a script, a region and variants.
+_TAG = re.compile(
+    r"([a-z]{2,3})([-_][a-z]{3}){0,3}([-_][a-z]{4})?([-_]([a-z]{2}|\d{3}))?"
+    r"([-_]([a-z0-9]{5,8}|\d[a-z0-9]{3}))*",
+    re.IGNORECASE,
+)
 
 _SIZES = (
     (10**3, "n<1K"),
@@ -68,6 +79,22 @@ _SIZES = (
     (10**11, "10B<n<100B"),
     (10**12, "100B<n<1T"),
 )
+
+
+@dataclass(frozen=True)
+class Languages:
+    """Languages as a person stated them, as the Hub takes them, and as BCP 47 has them.
+
+    ``hub`` has no script and no region. ``tags`` are all of those given, for whatever takes
+    BCP 47, and ``regional`` are those of them with more than a language. ``mapped`` are pairs of
+    what was given and what ``hub`` has for it, where these differ; ``unknown`` are no codes.
+    """
+
+    hub: tuple[str, ...]
+    tags: tuple[str, ...]
+    regional: tuple[str, ...]
+    mapped: tuple[tuple[str, str], ...]
+    unknown: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -114,21 +141,49 @@ def _slug(text: str) -> str:
     return re.sub(r"[^a-z0-9.+]+", "-", text.lower()).strip("-.")[:64] or "custom"
 
 
-def hub_languages(given: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The codes that the Hub takes, once each and in small letters, and those that it does not.
+def hub_languages(given: Iterable[str]) -> Languages:
+    """The languages of these codes, once each.
 
-    >>> hub_languages(["EN", "de", "en", "es-ES", "xx", "gsw"])
-    (('en', 'de', 'gsw'), ('es-ES', 'xx'))
+    >>> found = hub_languages(["EN", "en", "zh-CN", "zh_TW", "iw", "gsw", "xx", "German"])
+    >>> found.hub, found.regional, found.unknown
+    (('en', 'zh', 'he', 'gsw'), ('zh-CN', 'zh-TW'), ('xx', 'German'))
+    >>> found.mapped
+    (('zh-CN', 'zh'), ('zh_TW', 'zh'), ('iw', 'he'))
     """
-    good: dict[str, None] = {}
-    bad = []
-    for code in given:
-        small = code.strip().lower()
-        if small in _CODES or re.fullmatch(r"[a-z]{3}", small):
-            good[small] = None
-        else:
-            bad.append(code)
-    return tuple(good), tuple(bad)
+    hub: dict[str, None] = {}
+    tags: dict[str, None] = {}
+    mapped: dict[tuple[str, str], None] = {}
+    unknown: dict[str, None] = {}
+    for code in filter(None, (words.strip() for words in given)):
+        language, tag = _language(code)
+        if not language:
+            unknown[code] = None
+            continue
+        hub[language] = None
+        if tag:
+            tags[tag] = None
+        if language != code.lower():
+            mapped[code, language] = None
+    return Languages(
+        hub=tuple(hub),
+        tags=tuple(tags),
+        regional=tuple(tag for tag in tags if "-" in tag),
+        mapped=tuple(mapped),
+        unknown=tuple(unknown),
+    )
+
+
+def _language(code: str) -> tuple[str, str]:
+    """What the Hub and what BCP 47 have for a code; both are empty where it is none."""
+    if code.lower() in _WORDS:
+        return code.lower(), _WORDS[code.lower()]
+    found = _TAG.fullmatch(code)
+    if found is None:
+        return "", ""
+    language = _OLD.get(found[1].lower(), found[1].lower())
+    if len(language) == 2 and language not in _CODES:
+        return "", ""
+    return language, language + code[found.end(1) :].replace("_", "-")
 
 
 def size_category(n: int | None) -> str | None:

@@ -17,6 +17,8 @@ __all__ = ["Cells", "Counted"]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 _READ = "full count of the row groups that could be read"
+_NOT_IN = "row groups that could not be read are not in it"
+_FAILED = "rows of row groups that could not be read may all be hits, or none"
 _Sums = dict[tuple[str, int, int], int]  # (level, hits, blind) -> rows
 
 
@@ -60,13 +62,14 @@ class Counted:
     """All cells of a run, by group; ``design`` is what intervals are reckoned by.
 
     In a full scan all units are summed up, and nothing has a sampling error. ``lost`` is how many
-    rows lie in units that could not be read, or a guess.
+    rows lie in units that could not be read, or a guess; of a sample, they are among those drawn.
     """
 
     def __init__(self, n_units_population: int, level: float, *, sampled: bool) -> None:
         self.sampled = sampled
         self.design = Design(n_units_population if sampled else 1, level)
         self.lost = 0.0
+        self._lost: list[int] = []
         self._units: list[dict[str, _Sums]] = [] if sampled else [{}]
 
     def add(self, counts: UnitCounts) -> None:
@@ -82,20 +85,51 @@ class Counted:
             sums, key = groups.setdefault(group, {}), (level, hits, blind)
             sums[key] = sums.get(key, 0) + n
 
+    def lose(self, n_rows: float) -> None:
+        """One more unit that could not be read, of about so many rows."""
+        self.lost += n_rows
+        self._lost.append(max(1, round(n_rows)))
+
     def share(self, hits: Ints, n: Ints) -> Estimate:
-        """The share of ``hits`` among ``n`` rows, (u,) each; lost rows enter as bounds."""
+        """The share of ``hits`` among ``n`` rows, (u,) each; lost rows enter as bounds.
+
+        In a sample the interval is the hull of three: of what was read, and with the lost rows all
+        misses and all hits.
+        """
         found = share_of_units(hits, n, self.design)
-        if self.sampled or not self.lost or found.value is None:
+        if not self._lost or found.value is None:
             return found
+        if self.sampled:
+            return self._with_lost(found, hits, n)
         k, of = int(hits.sum()), int(n.sum()) + self.lost
         ends = {"low": k / of, "high": (k + self.lost) / of}
         return found.model_copy(update=ends | {"method": f"{_READ}, bounds for those that failed"})
 
+    def _with_lost(self, found: Estimate, hits: Ints, n: Ints) -> Estimate:
+        lost = np.array(self._lost, dtype=np.int64)
+        rows = np.concatenate([n, lost])
+        three = [found] + [
+            share_of_units(np.concatenate([hits, of_lost]), rows, self.design)
+            for of_lost in (np.zeros_like(lost), lost)
+        ]
+        lows, highs = [e.low for e in three], [e.high for e in three]
+        ends = {
+            "low": None if None in lows else min(x for x in lows if x is not None),
+            "high": None if None in highs else max(x for x in highs if x is not None),
+        }
+        said = {
+            "method": f"{found.method}; bounds for row groups that failed",
+            "assumptions": (*found.assumptions, _FAILED),
+        }
+        return found.model_copy(update=ends | said)
+
     def compare(self, how: Callable[[Exclusion, Design], Estimate], counts: Exclusion) -> Estimate:
         """A difference or ratio of risks of removal."""
         found = how(counts, self.design)
-        if self.sampled or not self.lost or found.value is None:
+        if not self.lost or found.value is None:
             return found
+        if self.sampled:
+            return found.model_copy(update={"method": f"{found.method}; {_NOT_IN}"})
         return found.model_copy(update={"method": f"{_READ}; those that failed are not in it"})
 
     def cells(self, group: str) -> Cells:

@@ -13,11 +13,13 @@ from pathlib import Path
 from laion_probe import __version__
 from laion_probe.config import FiltersConfig
 from laion_probe.config.datasheet import DatasheetConfig
+from laion_probe.config.loading import change_paths
 from laion_probe.datasheet_result import (
     Answer,
     DatasheetResult,
     Evidence,
     Lineage,
+    LineageSample,
     Section,
     Statement,
 )
@@ -28,6 +30,7 @@ from laion_probe.questions.datasheet_files import (
     EVIDENCE,
     Answers,
     agreed_answers,
+    as_given,
     asked_sections,
     is_datasheet,
     keep_answers,
@@ -40,6 +43,7 @@ from laion_probe.questions.datasheet_tables import (
     compositions_of,
     generators_of,
     lineage_of,
+    sample_of,
     size_of,
     title_of,
 )
@@ -250,6 +254,7 @@ def _result(config: DatasheetConfig, runs: Sequence[_Run], answers: Answers) -> 
     unsaid = [
         f"{run.id}: {words}" for run in runs for words in getattr(run.result, "cannot_say", ())
     ]
+    lineage, samples = _lineage(runs)
     return DatasheetResult(
         about=answers.about,
         data_note=config.data_note or " ".join(notes).strip(),
@@ -273,12 +278,20 @@ def _result(config: DatasheetConfig, runs: Sequence[_Run], answers: Answers) -> 
         ),
         evidence=tuple(_evidence(run) for run in runs),
         compositions=tuple(c for run in runs for c in compositions_of(run.id, run.result)),
-        lineage=_lineage(runs),
+        lineage=lineage,
+        samples=samples,
         generators=tuple(dict.fromkeys(g for run in runs for g in generators_of(run.result))),
         cannot_say=tuple(dict.fromkeys(unsaid)),
         version=__version__,
-        command=command("datasheet", config, "shards", folders=False),
+        command=_command_of(config),
     )
+
+
+def _command_of(config: DatasheetConfig) -> str:
+    """The command that makes it again, from the folder that it was made in."""
+    given = dict(config)
+    named = change_paths(DatasheetConfig, given, as_given)
+    return command("datasheet", config.model_copy(update=named), "shards")
 
 
 def _n_rows(runs: Sequence[_Run]) -> int | None:
@@ -307,13 +320,15 @@ def _evidence(run: _Run) -> Evidence:
     )
 
 
-def _lineage(runs: Sequence[_Run]) -> tuple[Lineage, ...]:
-    """Each recipe once, what the rows had passed first."""
-    found = [step for run in runs for step in lineage_of(run.id, run.result)]
-    once: dict[tuple[str, bool], Lineage] = {}
-    for one in found:
-        once.setdefault((one.recipe, one.already), one)
-    return tuple(sorted(once.values(), key=lambda one: not one.already))
+def _lineage(runs: Sequence[_Run]) -> tuple[tuple[Lineage, ...], tuple[LineageSample, ...]]:
+    """Each recipe once, what the rows had passed first; and which of them only read a sample."""
+    once: dict[tuple[bool, str], tuple[Lineage, LineageSample | None]] = {}
+    for run in runs:
+        for one in lineage_of(run.id, run.result):
+            sample = None if one.already else sample_of(run.id, run.result, one.recipe)
+            once.setdefault((not one.already, one.recipe), (one, sample))
+    found = sorted(once.values(), key=lambda pair: not pair[0].already)
+    return tuple(one for one, _ in found), tuple(sample for _, sample in found if sample)
 
 
 def _write(folder: Path, runs: Sequence[_Run], result: DatasheetResult) -> None:

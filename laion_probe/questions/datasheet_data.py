@@ -5,17 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from laion_probe.data_result import DataResult, GroupShares
+from laion_probe.data_result import ColumnFacts, DataResult
 from laion_probe.datasheet_result import Number, Statement
-from laion_probe.groups import NONE_NAMED, UNKNOWN
+from laion_probe.questions.datasheet_data_groups import Said, brief, of_groups, of_rows, rows
 from laion_probe.questions.datasheet_numbers import Source, say, size_field
 
 __all__ = ["Said", "brief", "of_data"]
 
-#: The id of a question, and a statement that answers it.
-Said = tuple[str, Statement]
-
-_LEVELS_SHOWN, _DOMAINS_SHOWN, _COLUMNS_SHOWN = 8, 8, 60
+_DOMAINS_SHOWN, _COLUMNS_SHOWN = 8, 60
 _BY_MODELS = (
     "similarity",
     "similarity_l14",
@@ -25,15 +22,23 @@ _BY_MODELS = (
     "nsfw_score",
 )
 _TAGS = {"language": "a language tag", "nsfw": "an NSFW tag", "uid": "an identifier"}
+# what repeats, which rows the share is of, and what a key is of
 _REPEATED = {
-    "url": "address",
-    "text": "caption",
-    "url and text": "address and caption",
+    "url": ("the address", "of the rows with an address", "addresses"),
+    "text": ("the caption", "of the rows with a caption", "captions"),
+    "url and text": (
+        "both the address and the caption",
+        "of the rows with an address",
+        "addresses with their captions",
+    ),
 }
-_LEVELS = {("script", "none"): "no letters", ("language", "und"): "no language told (und)"}
 _TEXTS = {"string", "large_string", "string_view"}  # of these a blank one counts as missing
-_NOTE_SHOWN = 220
-_NOBODYS = "This is what captions say, by lists of words; it is nobody's identity."
+#: Columns that hold no data of the rows. pandas names them so: its developers' guide, "Storing
+#: pandas DataFrame objects in Apache Parquet format", and `read_csv` of a column without a name.
+_INDEX = re.compile(r"__index_level_\d+__|Unnamed: 0")
+_IS_INDEX = "an index that pandas wrote into the file, which says nothing of the picture or caption"
+_ROUNDED = "Values were rounded to three significant digits before they were counted."
+_HELD = {"text": "of the rows with a caption", "url": "of the rows with an address"}
 
 
 def of_data(source: Source, r: DataResult) -> Iterator[Said]:
@@ -43,7 +48,8 @@ def of_data(source: Source, r: DataResult) -> Iterator[Said]:
     yield from _scores(source, r)
     yield from _repeated(source, r)
     yield from _outside(source, r)
-    yield from _groups(source, r)
+    yield from of_groups(source, r)
+    yield from _contacts(source, r)
     yield from _before(source, r)
 
 
@@ -74,16 +80,25 @@ def _instances(s: Source, r: DataResult) -> Iterator[Said]:
                 "What follows was counted on {} of these rows: a random sample of {} row groups.",
                 s.count("reading", "n_rows_read"),
                 s.count("reading", "n_units_tried"),
-                caution="Brackets hold intervals by row group.",
+                caution="Brackets hold intervals by row group; counts and quantiles are of the "
+                "rows that were read.",
             ),
         )
     if r.reading.n_units_failed:
-        held = "brackets hold what shares could be with them" if r.reading.full else "not in shares"
+        held = "brackets hold what shares could be with them"
+        if not r.reading.full:
+            held = "their rows are not in shares; brackets hold what those could be with them"
+        failed: list[Number | str] = [s.count("reading", "n_units_failed")]
+        with_rows = ""
+        if r.reading.n_rows_failed is not None:
+            failed.append(s.count("reading", "n_rows_failed"))
+            with_rows = ", with {} rows"
         yield (
             "composition-errors",
             say(
-                f"Row groups that could not be read: {{}} ({held}).",
-                s.count("reading", "n_units_failed"),
+                f"Row groups that could not be read: {{}}{with_rows} ({held}).",
+                *failed,
+                caution="Counts and quantiles are of the rows that were read.",
             ),
         )
 
@@ -92,6 +107,7 @@ def _columns(s: Source, r: DataResult) -> Iterator[Said]:
     listed = []
     for c in r.columns[:_COLUMNS_SHOWN]:
         role = f", read as {c.serves}" if c.serves and c.serves != c.name.lower() else ""
+        role += f"; {_IS_INDEX}" if _is_index(c) else ""
         listed.append(f"{c.name} ({' or '.join(c.types)}{role})")
     more = f" and {len(r.columns) - _COLUMNS_SHOWN} more" if len(r.columns) > len(listed) else ""
     yield (
@@ -107,21 +123,23 @@ def _columns(s: Source, r: DataResult) -> Iterator[Said]:
             yield (
                 "composition-data",
                 say(
-                    f"Half of the captions have {{}} {what} or fewer; nine in ten have from {{}} "
-                    "to {}.",
+                    f"Of the rows with a caption, half have one of {{}} {what} or fewer; nine in "
+                    "ten from {} to {}.",
                     s.plain(*q, "50"),
                     s.plain(*q, "5"),
                     s.plain(*q, "95"),
                 ),
             )
-    whole = [c.name for c in r.columns if c.n_missing == 0]
+    whole = [c.name for c in r.columns if c.n_missing == 0 and not _is_index(c)]
     for i, c in enumerate(r.columns):
         if c.n_missing:
             what = "is missing or blank" if _TEXTS & set(c.types) else "is missing"
+            every = c.n_rows == r.reading.n_rows_read
+            of = of_rows(r) if every else "of the rows in files that have the column"
             yield (
                 "composition-missing",
                 say(
-                    "{} " + what + " in {} rows, {} of those in files that have the column.",
+                    f"{{}} {what} in {{}} {rows(r, c.n_missing)}, {{}} {of}.",
                     c.name,
                     s.count("columns", i, "n_missing"),
                     s.share("columns", i, "missing"),
@@ -133,7 +151,12 @@ def _columns(s: Source, r: DataResult) -> Iterator[Said]:
         yield "composition-missing", say("Not counted: {}.", ", ".join(unread))
     if r.absent:
         words = ", ".join(r.absent)
-        yield "composition-missing", say("Other such sets also have: {}.", words)
+        text = "Columns that other sets of this kind have, and no file here has: {}."
+        yield "composition-missing", say(text, words)
+
+
+def _is_index(c: ColumnFacts) -> bool:
+    return not c.serves and _INDEX.fullmatch(c.name) is not None
 
 
 def _score(r: DataResult, name: str) -> int | None:
@@ -173,46 +196,58 @@ def _scores(s: Source, r: DataResult) -> Iterator[Said]:
         yield (
             "composition-labels" if x.name in _BY_MODELS else "composition-data",
             say(
-                "{}: half of the rows have {} or less, nine in ten from {} to {}.",
+                "{}: of the rows that have it, half have {} or less, nine in ten from {} to {}.",
                 f"{names.get(x.name, x.name)}, {x.title}{of}",
                 s.plain(*q, "50"),
                 s.plain(*q, "5"),
                 s.plain(*q, "95"),
+                caution=_ROUNDED if x.quantiles["95"] >= 1000 else "",
             ),
         )
-        for j in range(len(x.at_least)):
+        for j, y in enumerate(x.at_least):
             where = "composition-offensive" if x.name != "pwatermark" else "composition-errors"
             yield (
                 where,
                 say(
-                    "{} of the rows that have {} are at {} or above, {} rows.",
+                    "{} of the rows that have {} are at {} or above, {} " + f"{rows(r, y.n)}.",
                     s.share("scores", i, "at_least", j, "share"),
                     names.get(x.name, x.name),
                     s.plain("scores", i, "at_least", j, "threshold"),
                     s.count("scores", i, "at_least", j, "n"),
-                    caution=f"{x.title.capitalize()}. Its errors, and on whom they fall, are not "
-                    "measured here.",
+                    caution=f"{x.title[:1].upper()}{x.title[1:]}. Its errors, and on whom they "
+                    "fall, are not measured here.",
                 ),
             )
 
 
 def _repeated(s: Source, r: DataResult) -> Iterator[Said]:
     for i, x in enumerate(r.repeated):
-        of, share = _REPEATED[x.key], s.share("repeated", i, "repeated")
-        rarely = "" if x.one_in == 1 else f"Counted on one in {x.one_in:,}, by a hash."
-        text = f"{{}} of the rows repeat the {of} of a row before them"
-        if x.most > 1:
-            most = s.count("repeated", i, "most")
+        what, of, keys = _REPEATED[x.key]
+        share, most = s.share("repeated", i, "repeated"), s.count("repeated", i, "most")
+        text = f"{{}} {of} repeat {what} of a row before them"
+        if x.one_in > 1:
+            one_in = s.count("repeated", i, "one_in")
+            words = f"{text} (counted on the rows of one in {{}} {keys}, chosen by a hash"
+            end = "; the most frequent of these stands on {} rows)." if x.most > 1 else ")."
+            numbers = [share, one_in, most] if x.most > 1 else [share, one_in]
+            found = say(
+                words + end,
+                *numbers,
+                caution="One that stands on a large part of the rows is in this with all of them, "
+                "or not at all; the brackets do not allow for that.",
+            )
+        elif x.most > 1:
             found = say(text + "; the most frequent one stands on {} rows.", share, most)
         else:
             found = say(text + ".", share)
-        yield "composition-errors", found.model_copy(update={"caution": rarely})
+        yield "composition-errors", found
         if x.key == "url":
-            twice = "so that some pictures have several captions or occur twice"
+            twice = ", so that some pictures have several captions or occur twice"
             yield (
                 "composition-relationships",
                 say(
-                    f"Nothing ties rows together. {text}{', ' + twice if x.most > 1 else ''}.",
+                    "No column is known to tie rows together. "
+                    f"{text}{twice if x.most > 1 else ''}.",
                     share,
                 ),
             )
@@ -237,10 +272,11 @@ def _outside(s: Source, r: DataResult) -> Iterator[Said]:
     yield (
         "composition-external",
         say(
-            "The pictures lie elsewhere: rows hold their addresses. {} rows have none, or one "
-            "without a registered domain (an IP address, or a name that is reserved, such as "
-            "those under .example).",
+            f"The pictures lie elsewhere: rows hold their addresses. {{}} of {{}} {rows(r)} have "
+            "none, or one without a registered domain (an IP address, or a name that is reserved, "
+            "such as those under .example).",
             s.count("domains", "n_without"),
+            s.count("domains", "n_rows"),
             caution="Whether the pictures still are there is measured by “laion-probe fetch” and "
             "“laion-probe nonresponse”.",
         ),
@@ -250,122 +286,70 @@ def _outside(s: Source, r: DataResult) -> Iterator[Said]:
         numbers += [x.domain, s.share("domains", "top", i, "share")]
     if not numbers:
         return
-    listed = ", ".join("{} {}" for _ in numbers[::2])
+    listed = f"{', '.join('{} {}' for _ in numbers[::2])} ({of_rows(r)})"
     if d.n_distinct is not None:
-        text = f"They lie on {{}} registered domains; the most frequent are {listed}."
+        what = "The addresses" if not d.n_without else "The others"
+        text = f"{what} are of {{}} registered domains; the most frequent are {listed}."
         yield (
             "composition-external",
             say(text, s.count("domains", "n_distinct"), *numbers),
         )
-        yield (
-            "collection-source",
-            say(
-                "From third parties: pages on {} registered domains.",
-                s.count("domains", "n_distinct"),
-                caution="A registered domain says neither who is in a picture nor who took it.",
-            ),
-        )
+        yield "collection-source", _from_domains("", s.count("domains", "n_distinct"))
         return
     yield (
         "composition-external",
         say(
-            f"More registered domains than can be followed; the most frequent are {listed}.",
+            f"The addresses are of more than {{}} registered domains, as many as can be followed; "
+            f"the most frequent are {listed}. Each count may have missed up to {{}} rows, which "
+            "the brackets allow for.",
+            s.count("domains", "n_followed"),
             *numbers,
-            caution=f"Each of these counts may have missed up to {d.missed:,} rows.",
+            s.count("domains", "missed"),
         ),
+    )
+    yield "collection-source", _from_domains("more than ", s.count("domains", "n_followed"))
+
+
+def _from_domains(least: str, n: Number) -> Statement:
+    return say(
+        f"From third parties: pictures on {least}{{}} registered domains.",
+        n,
+        caution="A registered domain says neither who is in a picture nor who took it.",
     )
 
 
-def _groups(s: Source, r: DataResult) -> Iterator[Said]:
-    if any(group.name.startswith("identity-") for group in r.groups):
-        yield (
-            "composition-sensitive",
-            say("Health, political opinions and where people live were not looked for."),
+def _contacts(s: Source, r: DataResult) -> Iterator[Said]:
+    """Captions, and addresses, with an e-mail address or a telephone number: counts alone."""
+    rest = "Names, home addresses, account numbers and faces were not searched for."
+    if any(g.name == "person" for g in r.groups):
+        rest = (
+            "Names were looked for by lists alone; home addresses, account numbers and faces were "
+            "not searched for."
         )
-    for i, group in enumerate(r.groups):
-        kind = group.name.partition(":")[0]
-        if kind == "language":
-            yield "composition-data", _listed(s, i, group, "Captions by language")
-            english = next((j for j, x in enumerate(group.levels) if x.level == "en"), None)
-            if english is not None:
-                yield (
-                    "uses-impact",
-                    say(
-                        "{} of the captions are read as English (by {}).",
-                        s.share("groups", i, "levels", english, "share"),
-                        group.name.partition(":")[2],
-                        caution=brief(group.note, f"/groups/{i}/note"),
-                    ),
-                )
-        elif kind == "nsfw":
-            if any(x.level != UNKNOWN for x in group.levels):
-                yield "composition-offensive", _listed(s, i, group, "By the rows' own NSFW tag")
-        elif kind in ("region", "tld", "domain"):
-            if all(x.level == UNKNOWN for x in group.levels):
-                continue
-            words = group.title[:1].upper() + group.title[1:]
-            yield "composition-external", _listed(s, i, group, words)
-        elif kind == "script":
-            yield "composition-data", _listed(s, i, group, "Captions by script")
-        elif kind == "person":
-            words = group.title[:1].upper() + group.title[1:]
-            yield "composition-identifiable", _listed(s, i, group, words)
+    for column, of in _HELD.items():
+        numbers: list[Number | str] = []
+        for i, x in enumerate(r.contacts):
+            if x.column == column:
+                like = f"{x.title} ({x.words})" if column == "text" else x.title
+                share, n = s.share("contacts", i, "share"), s.count("contacts", i, "n")
+                numbers += [share, n, rows(r, x.n), like]
+        if not numbers:
+            continue
+        listed = ", and ".join("{} ({} {}) hold what is written like {}" for _ in numbers[::4])
+        if column == "text":
+            text = f"{of}, {listed}. {rest}"
         else:
-            words = group.title[:1].upper() + group.title[1:]
-            yield "composition-subpopulations", _listed(s, i, group, words)
-            if kind.startswith("identity-") and kind != "identity-gender":
-                yield "composition-sensitive", _named(s, i, group)
-
-
-def _listed(s: Source, i: int, group: GroupShares, words: str) -> Statement:
-    """The levels of a group with their shares."""
-    numbers: list[Number | str] = []
-    for j, x in enumerate(group.levels[:_LEVELS_SHOWN]):
-        level = _LEVELS.get((group.name.partition(":")[0], x.level), x.level)
-        numbers += [level, s.share("groups", i, "levels", j, "share")]
-    more = len(group.levels) - _LEVELS_SHOWN
-    rest = f"; and {more} more" if more > 0 else ""
-    text = f"{{}}: {'; '.join('{} {}' for _ in numbers[::2])}{rest}."
-    return say(text, words, *numbers, caution=brief(group.note, f"/groups/{i}/note"))
-
-
-def brief(note: str, pointer: str) -> str:
-    """The first sentences of a long note, and where all of it stands."""
-    if len(note) <= _NOTE_SHOWN:
-        return note
-    kept = ""
-    for sentence in re.split(r"(?<=[.;]) ", note):
-        if kept and len(kept) + len(sentence) > _NOTE_SHOWN:
-            break
-        kept += sentence + " "
-    return f"{kept.strip()} … (all of it: {pointer})"
-
-
-def _named(s: Source, i: int, group: GroupShares) -> Statement:
-    """How many captions name a level at all."""
-    beside = (NONE_NAMED, UNKNOWN)
-    named = [(j, x) for j, x in enumerate(group.levels) if x.level not in beside]
-    if not named:
-        return say(
-            "None was found, in {} captions in which a list of words was looked for: {}.",
-            _looked_in(s, i, group),
-            group.title,
-            caution=f"{_NOBODYS} Other words and other languages than the list's are missed.",
+            text = f"{of}, {listed} after the host, by the same patterns."
+        yield (
+            "composition-identifiable",
+            say(
+                text[:1].upper() + text[1:],
+                *numbers,
+                caution="Told by how it is written alone: what is written otherwise is missed, a "
+                "product number of that form is counted, and it may be a firm's. What was found is "
+                "kept nowhere.",
+            ),
         )
-    numbers: list[Number | str] = []
-    for j, x in named[:_LEVELS_SHOWN]:
-        numbers += [x.level, s.count("groups", i, "levels", j, "n")]
-    text = f"{{}}, rows that name one: {', '.join('{} {}' for _ in numbers[::2])}."
-    words = group.title[:1].upper() + group.title[1:]
-    return say(text, words, *numbers, caution=_NOBODYS)
-
-
-def _looked_in(s: Source, i: int, group: GroupShares) -> Number | str:
-    """The number of captions that name none: all that the list could be read on."""
-    for j, x in enumerate(group.levels):
-        if x.level == NONE_NAMED:
-            return s.count("groups", i, "levels", j, "n")
-    return "no"
 
 
 def _before(s: Source, r: DataResult) -> Iterator[Said]:

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from laion_probe import __version__
 from laion_probe.config.datasheet import DatasheetConfig
-from laion_probe.data_result import ColumnFacts, DataResult
-from laion_probe.datasheet_result import Answer, CompositionRow, DatasheetResult
+from laion_probe.data_result import DataResult
+from laion_probe.datasheet_result import Answer, DatasheetResult
 from laion_probe.errors import ConfigError
-from laion_probe.estimate import difference_independent
-from laion_probe.questions.datasheet_files import read_datasheet
+from laion_probe.groups import NONE_NAMED, UNKNOWN
+from laion_probe.questions.datasheet_changes import (
+    ChangedShare,
+    changed_shares,
+    is_gone,
+    is_new,
+)
+from laion_probe.questions.datasheet_files import as_given, read_datasheet
 from laion_probe.questions.opening_runs import open_result
 from laion_probe.results import Document, Estimate, Value
+from laion_probe.scripts import MIXED, NO_LETTERS
 
 __all__ = [
     "ChangedAnswer",
     "ChangedCount",
-    "ChangedShare",
     "DatasheetDiff",
     "datasheet_diff",
     "is_diff",
@@ -27,8 +33,14 @@ __all__ = [
 
 _WORD = "diff"
 _TOLD = 8  # changes that are printed
-_APART = "both counted whole: no sampling error"
-_NO_INTERVAL = "one of the two has no interval"
+_GONE = 20  # levels of one variable that are printed as gone
+
+
+#: Levels of captions that name nobody, or of which nothing can be told.
+_RESTS = (UNKNOWN, NONE_NAMED, "no person named", "not found", "und")
+_NO_LEVEL = (("script", NO_LETTERS), ("script", MIXED))
+#: Variables that have many levels and are of no people.
+_PLACES = ("language", "script", "tld", "registered domain")
 
 
 class ChangedCount(Value):
@@ -37,25 +49,6 @@ class ChangedCount(Value):
     what: str
     before: int | None
     after: int | None
-
-
-class ChangedShare(Value):
-    """A share of the two sets; ``difference`` is after minus before.
-
-    ``differs``: the difference is not zero and its interval, if sampling gives it one, leaves zero
-    out; None where these data cannot tell, or one of the sets does not have the share.
-    """
-
-    kind: str  # "composition" or "missing"
-    concept: str
-    stage: str
-    attribute: str  # the column, of what is missing
-    level: str
-    labels: str
-    before: Estimate | None
-    after: Estimate | None
-    difference: Estimate | None
-    differs: bool | None
 
 
 class ChangedAnswer(Value):
@@ -113,8 +106,6 @@ def datasheet_diff(before: Path, after: Path) -> DatasheetDiff:
     """
     a, b = read_datasheet(before), read_datasheet(after)
     data = _data(before, a), _data(after, b)
-    shares = [*_missing(*data), *_compositions(a, b)]
-    shares.sort(key=_size, reverse=True)
     counts = tuple(_counts(a, b, data))
     columns = [{c.name for c in d.columns} if d else set() for d in data]
     answers = tuple(_answers(a, b))
@@ -130,16 +121,20 @@ def datasheet_diff(before: Path, after: Path) -> DatasheetDiff:
         only_after=only[1],
         filters_before=passed[0],
         filters_after=passed[1],
-        shares=tuple(shares),
+        shares=changed_shares(a, b, data),
         answers=answers,
         finding=(),
         cannot_say=(
             "Why a share changed: two datasheets say that it did.",
+            "Whether there is none at all: a level at 0 % was looked for by the same lists and "
+            "detectors, and found in none of the rows that were read.",
             "Differences have intervals as if the two were drawn independently; where the one is "
             "part of the other these are wider than need be.",
         ),
         version=__version__,
-        command=shlex.join(["laion-probe", "datasheet", _WORD, before.name, after.name]),
+        command=shlex.join(
+            ["laion-probe", "datasheet", _WORD, as_given(str(before)), as_given(str(after))]
+        ),
     )
     return result.model_copy(update={"finding": tuple(_finding(result))})
 
@@ -177,101 +172,6 @@ def _counts(
     yield ChangedCount(what="questions answered", before=answered[0], after=answered[1])
 
 
-def _missing(a: DataResult | None, b: DataResult | None) -> Iterator[ChangedShare]:
-    """Missing values, by column."""
-    if a is None or b is None:
-        return
-
-    def known(found: DataResult) -> dict[str, ColumnFacts]:
-        return {c.serves or c.name: c for c in found.columns if c.missing is not None}
-
-    one, two = known(a), known(b)
-    for name in [n for n in one if n in two]:
-        x, y = one[name].missing, two[name].missing
-        if x is not None and y is not None:
-            key = ("missing", "", "all", name, "missing", "counted")
-            yield _changed(key, _whole(x, a.reading.full), _whole(y, b.reading.full))
-
-
-_Key = tuple[str, str, str, str, str, str]
-
-
-def _compositions(a: DatasheetResult, b: DatasheetResult) -> Iterator[ChangedShare]:
-    one, two = _rows(a), _rows(b)
-    for key in dict.fromkeys((*one, *two)):
-        yield _changed(key, one.get(key), two.get(key))
-
-
-def _rows(sheet: DatasheetResult) -> dict[_Key, Estimate]:
-    """Composition rows by what they are of; the first where several runs have the same."""
-    full = {e.id: e.full for e in sheet.evidence}
-    found: dict[_Key, Estimate] = {}
-    for row in sheet.compositions:
-        key = ("composition", row.concept, row.stage, row.attribute, row.level, row.labels)
-        found.setdefault(key, _whole(_estimate(row), full[row.evidence]))
-    return found
-
-
-def _estimate(row: CompositionRow) -> Estimate:
-    return Estimate(
-        value=row.share,
-        low=row.low,
-        high=row.high,
-        level=row.interval_level,
-        n=row.count or 0,
-        units=0,
-        method=row.labels,
-    )
-
-
-def _whole(estimate: Estimate, full: bool) -> Estimate:
-    """A count of everything as an interval without width."""
-    if full and estimate.low is None and estimate.value is not None:
-        ends = {"low": estimate.value, "high": estimate.value}
-        return estimate.model_copy(update=ends)
-    return estimate
-
-
-def _changed(key: _Key, before: Estimate | None, after: Estimate | None) -> ChangedShare:
-    kind, concept, stage, attribute, level, labels = key
-    difference = _difference(before, after) if before and after else None
-    differs: bool | None = None
-    if difference is not None and difference.value is not None:
-        low, high = difference.low, difference.high
-        if low is not None and high is not None:
-            differs = low > 0 or high < 0
-    return ChangedShare(
-        kind=kind,
-        concept=concept,
-        stage=stage,
-        attribute=attribute,
-        level=level,
-        labels=labels,
-        before=before,
-        after=after,
-        difference=difference,
-        differs=differs,
-    )
-
-
-def _difference(before: Estimate, after: Estimate) -> Estimate:
-    found = difference_independent(before, after)
-    if found.value is not None:
-        exact = before.low == before.high and after.low == after.high
-        return found.model_copy(update={"method": _APART}) if exact else found
-    if before.value is None or after.value is None:
-        return found
-    # one was sampled in so few units that it has no interval
-    value = after.value - before.value
-    return found.model_copy(update={"value": value, "method": _NO_INTERVAL})
-
-
-def _size(change: ChangedShare) -> tuple[bool, float]:
-    """Changes that are there for sure first, by size; then what only one has, by its share."""
-    one = change.difference or change.before or change.after
-    return bool(change.differs), abs(one.value or 0.0) if one else 0.0
-
-
 def _answers(a: DatasheetResult, b: DatasheetResult) -> Iterator[ChangedAnswer]:
     one, two = ({x.id: x for s in sheet.sections for x in s.answers} for sheet in (a, b))
     for id, x in one.items():
@@ -296,40 +196,116 @@ def _finding(d: DatasheetDiff) -> Iterator[str]:
     if d.filters_before != d.filters_after:
         before, after = (", ".join(f) or "none known" for f in (d.filters_before, d.filters_after))
         yield f"filters that the rows had passed: {before} before, {after} after"
-    sure = [share for share in d.shares if share.differs]
-    for share in sure[:_TOLD]:
+    yield from _gone_or_new(d)
+    sure = [c for c in d.shares if c.differs]
+    others = [c for c in sure if not ((is_gone(c) or is_new(c)) and _is_told(c))]
+    for share in others[:_TOLD]:
         yield _told(share)
-    if len(sure) > _TOLD:
-        yield f"{len(sure) - _TOLD} more shares differ"
+    if len(others) > _TOLD:
+        yield f"{len(others) - _TOLD} more shares differ"
     if not sure:
         yield "no share is shown to differ"
     for when, only in (
-        ("before", [c for c in d.shares if c.after is None and c.before]),
-        ("after", [c for c in d.shares if c.before is None and c.after]),
+        ("after", [c for c in d.shares if c.after is None and c.before]),
+        ("before", [c for c in d.shares if c.before is None and c.after]),
     ):
         if only:
-            levels = [f"{c.attribute} “{c.level}”" for c in only]
-            yield f"{len(only)} levels only {when}: {_listed(levels)}"
+            yield f"not measured {when}, which is not zero: {_listed(_variables(only))}"
     told = [a.id for a in d.answers if "unanswered" in (a.before, a.after)]
     if told:
         yield f"answered in one of the two only: {_listed(told)}"
 
 
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _TOLD} more" if len(names) > _TOLD else ""
-    return ", ".join(names[:_TOLD]) + more
+def _gone_or_new(d: DatasheetDiff) -> Iterator[str]:
+    """What was erased altogether, and what is there for the first time: a line a variable.
+
+    However small their shares were, no change is larger for those whom it erases. Groups of people
+    come before languages and places; what names nobody is left to the table.
+    """
+    for what, told, mine, other in _WENT_OR_CAME:
+        by: dict[str, list[ChangedShare]] = {}
+        for c in d.shares:
+            if told(c) and _is_told(c):
+                by.setdefault(_variable(c), []).append(c)
+        for variable in sorted(by, key=lambda v: v.startswith(_PLACES)):
+            levels = sorted(by[variable], key=lambda c: -_share(c, mine))
+            names = [f"“{c.level}” {_counted(c, mine)}" for c in levels]
+            listed = _listed(names, _TOLD if variable.startswith(_PLACES) else _GONE)
+            ends = [_of(levels[0], when) for when in (mine, other)]
+            yield f"{what}, of {variable}: {listed}{ends[0]}; none{ends[1]}"
+
+
+def _is_told(c: ChangedShare) -> bool:
+    """Whether a level is somebody or something: not what is missing, nor those who named none."""
+    return c.kind != "missing" and c.level not in _RESTS and (c.attribute, c.level) not in _NO_LEVEL
+
+
+def _is_unseen(c: ChangedShare) -> bool:
+    """Whether a level that was there was not found afterwards, where it may still be."""
+    here = c.before is not None and bool(c.before.value)
+    return here and not c.differs and c.count_after is not None and c.count_after[0] == 0
+
+
+#: What a line begins with, of which shares, and which of the two has them and which has none.
+_WENT_OR_CAME: tuple[tuple[str, Callable[[ChangedShare], bool], str, str], ...] = (
+    ("gone altogether", is_gone, "before", "after"),
+    ("new", is_new, "after", "before"),
+    ("not found after, but rows that were not read may have it", _is_unseen, "before", "after"),
+)
+
+
+def _share(c: ChangedShare, when: str) -> float:
+    found: Estimate | None = getattr(c, when)
+    return 0.0 if found is None else found.value or 0.0
+
+
+def _counted(c: ChangedShare, when: str) -> str:
+    """How many there were, else their share."""
+    count: tuple[int, int] | None = getattr(c, f"count_{when}")
+    return f"{100 * _share(c, when):.1f} %" if count is None else f"{count[0]:,}"
+
+
+def _of(c: ChangedShare, when: str) -> str:
+    """Of how many, and when."""
+    count: tuple[int, int] | None = getattr(c, f"count_{when}")
+    return f" {when}" if count is None else f" of {count[1]:,} {when}"
+
+
+def _variable(c: ChangedShare) -> str:
+    """What a level is of, in words."""
+    of = f" of “{c.concept}”" if c.concept else ""
+    return c.attribute if c.kind == "domain" else f"{c.attribute} ({c.stage}{of})"
+
+
+def _variables(shares: Sequence[ChangedShare]) -> list[str]:
+    """The attributes, and at how many stages each."""
+    stages: dict[tuple[str, str], set[str]] = {}
+    for c in shares:
+        stages.setdefault((c.attribute, c.concept), set()).add(c.stage)
+    return [
+        attribute
+        + (f" of “{concept}”" if concept else "")
+        + (f" ({len(at)} stages)" if len(at) > 1 else "")
+        for (attribute, concept), at in stages.items()
+    ]
+
+
+def _listed(names: Sequence[str], most: int = _TOLD) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def _told(c: ChangedShare) -> str:
-    before, after, difference = c.before, c.after, c.difference
-    assert before is not None and after is not None and difference is not None
-    values = [100 * (e.value or 0.0) for e in (before, after, difference)]
-    of = f"{c.attribute} “{c.level}”" if c.kind == "composition" else f"missing {c.attribute}"
-    where = "" if c.kind == "missing" else f", {c.stage}"
+    """A share that differs, in words; a difference of bounds has no middle."""
+    of = f"missing {c.attribute}" if c.kind == "missing" else f"{c.attribute} “{c.level}”"
+    where = f", {c.stage}" if c.kind == "composition" else ""
     where += f" of “{c.concept}”" if c.concept else ""
-    interval = ""
-    low, high = difference.low, difference.high
-    if low is not None and high is not None and low < high:
-        interval = f" [{100 * low:+.1f}, {100 * high:+.1f}]"
-    said = f"{values[2]:+.1f} points{interval}".replace("-", "−")
-    return f"{of}{where}: {values[0]:.1f} % before, {values[1]:.1f} % after ({said})"
+    assert c.difference is not None
+    ends = [100 * end for end in (c.difference.low or 0.0, c.difference.high or 0.0)]
+    if c.difference.value is None:
+        said = f"by {ends[0]:+.1f} to {ends[1]:+.1f} points".replace("-", "−")
+        return f"{of}{where}: changed {said}"
+    interval = f" [{ends[0]:+.1f}, {ends[1]:+.1f}]" if ends[0] < ends[1] else ""
+    points = f"{100 * c.difference.value:+.1f} points{interval}".replace("-", "−")
+    values = [100 * _share(c, when) for when in ("before", "after")]
+    return f"{of}{where}: {values[0]:.1f} % before, {values[1]:.1f} % after ({points})"

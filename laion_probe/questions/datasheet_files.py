@@ -30,6 +30,7 @@ __all__ = [
     "Asked",
     "AskedSection",
     "agreed_answers",
+    "as_given",
     "asked_sections",
     "is_datasheet",
     "keep_answers",
@@ -41,6 +42,8 @@ __all__ = [
 DATASHEET, ANSWERS, EVIDENCE = "datasheet.json", "answers.toml", "evidence"
 
 _TABLES = ("about", "answers")
+#: Where an absolute path lies is not told.
+_ELSEWHERE = "PATH/TO"
 _INSIDE = re.compile(rf"{EVIDENCE}/[^/\\]+\.json")
 _MARK = "\ufeff"  # that some editors begin a file with
 _HEAD = """\
@@ -109,6 +112,24 @@ def asked_sections() -> tuple[AskedSection, ...]:
         )
         for s in table["section"]
     )
+
+
+def as_given(path: str) -> str:
+    """A path as a command names it that runs from this folder, and that tells no other.
+
+    A relative one stays. An absolute one is made relative where it lies below this folder;
+    elsewhere its own name is all that is told of it.
+
+    >>> as_given("runs/doctor"), as_given("/home/me/runs/doctor")
+    ('runs/doctor', 'PATH/TO/doctor')
+    """
+    given = Path(path)
+    if not given.is_absolute():
+        return path
+    here = Path.cwd()
+    if given.is_relative_to(here):
+        return str(given.relative_to(here))
+    return f"{_ELSEWHERE}/{given.name}"
 
 
 def is_datasheet(folder: Path) -> bool:
@@ -211,17 +232,24 @@ def _about(given: Any, file: Path) -> About:
     for name in given:
         if name not in About.model_fields:
             raise UnknownName(f"key in [about] of {file}", name, About.model_fields)
-    try:
-        return About.model_validate({k: str(v) if _is_date(k, v) else v for k, v in given.items()})
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        raise ConfigError(f"{file}: about.{key}: {first['msg'].lower()}") from None
+    return About.model_validate({key: _about_value(key, v, file) for key, v in given.items()})
 
 
-def _is_date(key: str, value: object) -> bool:
-    """A date may stand without quotes, as TOML has it."""
-    return key == "date_published" and isinstance(value, datetime.date)
+def _about_value(key: str, given: Any, file: Path) -> str | list[str]:
+    """What stands at a key of ``[about]``; a list may be one text, a date stand without quotes."""
+    if isinstance(given, datetime.date) and key == "date_published":
+        return str(given)
+    if About.model_fields[key].annotation is str:
+        if isinstance(given, str):
+            return given
+        raise ConfigError(
+            f'{file}: {key} in [about] is not text: put it between quotes, such as {key} = "..."'
+        )
+    items = ([given] if given.strip() else []) if isinstance(given, str) else given
+    if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+        example = _ABOUT[key].partition(": ")[2]
+        raise ConfigError(f"{file}: {key} in [about] is no list of texts: write {key} = {example}")
+    return items
 
 
 def _said(given: Any, file: Path) -> dict[str, str]:

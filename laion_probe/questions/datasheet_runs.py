@@ -52,14 +52,14 @@ def _of_filters(s: Source, r: FiltersResult) -> Iterator[Said]:
         yield (
             "preprocessing-done",
             say(
-                "Replayed on {} rows, not done to them: {} would keep {}.",
+                f"Replayed on {_rows(r.reading)}, not done to them: {{}} would keep {{}}.",
                 s.count("recipes", i, "n"),
                 f"{recipe.title} (recipe {recipe.name})",
                 s.share("recipes", i, "kept"),
                 caution="" if r.already in ("none", "unknown") else _behind(r.already),
             ),
         )
-        yield from _removed_most(s, i, recipe)
+        yield from _removed_most(s, i, recipe, sampled=not r.reading.full)
     yield from _findings(s, "finding", question="preprocessing-done")
 
 
@@ -67,7 +67,12 @@ def _behind(already: str) -> str:
     return f"The rows had passed {already} before: what that removed cannot be seen."
 
 
-def _removed_most(s: Source, i: int, recipe: RecipeAccount) -> Iterator[Said]:
+def _rows(reading: Reading) -> str:
+    """The rows that a replay read, their number left open: all of them, or a sample."""
+    return "{} rows" if reading.full else "a random sample of {} rows"
+
+
+def _removed_most(s: Source, i: int, recipe: RecipeAccount, *, sampled: bool) -> Iterator[Said]:
     """The levels that a recipe removes most above the rest, and most below it."""
     flagged = [
         (abs(x.difference.value), g, j)
@@ -82,8 +87,9 @@ def _removed_most(s: Source, i: int, recipe: RecipeAccount) -> Iterator[Said]:
         yield (
             "preprocessing-done",
             say(
-                "Of the {} rows of level {}, {} would keep {}; it would remove a share of them "
-                "that differs by {} from that of the others (+: more).",
+                f"Of the {{}} {'sampled ' if sampled else ''}rows of level {{}}, {{}} would keep "
+                "{}; it would remove a share of them that differs by {} from that of the others "
+                "(+: more).",
                 s.count(*where, "n"),
                 f"“{group.levels[j].level}” ({group.title})",
                 recipe.name,
@@ -116,7 +122,8 @@ def _of_scan(s: Source, r: ScanResult) -> Iterator[Said]:
         yield (
             "preprocessing-done",
             say(
-                "Replayed on {} rows, not done to them: {} leaves {} after its last step.",
+                f"Replayed on {_rows(r.reading)}, not done to them: {{}} leaves {{}} after "
+                "its last step.",
                 s.count("reading", "n_rows_read"),
                 f"{r.recipe_title} (recipe {r.recipe})",
                 s.share("survival", len(r.survival) - 1),

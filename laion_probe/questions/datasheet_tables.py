@@ -8,7 +8,7 @@ from laion_probe.blocked_result import BlockedResult
 from laion_probe.compare_result import CompareResult
 from laion_probe.compose_result import ComposeResult
 from laion_probe.data_result import DataResult
-from laion_probe.datasheet_result import CompositionRow, Lineage, LineageStep
+from laion_probe.datasheet_result import CompositionRow, Lineage, LineageSample, LineageStep
 from laion_probe.errors import UnknownName
 from laion_probe.filters_result import FiltersResult
 from laion_probe.neighbours_result import NeighboursResult
@@ -19,7 +19,14 @@ from laion_probe.recipes import load_recipe
 from laion_probe.results import Composition, Document, Estimate, StepEffect
 from laion_probe.scan_result import ScanResult
 
-__all__ = ["compositions_of", "generators_of", "lineage_of", "size_of", "title_of"]
+__all__ = [
+    "compositions_of",
+    "generators_of",
+    "lineage_of",
+    "sample_of",
+    "size_of",
+    "title_of",
+]
 
 _CAPTIONS = "what captions and addresses say"
 _RATERS = "corrected by raters"
@@ -176,7 +183,7 @@ def lineage_of(evidence: str, result: Document) -> Iterator[Lineage]:
                 already=False,
                 n_before=r.n,
                 n_after=r.n_kept,
-                steps=tuple(_steps(evidence, r.steps, ("recipes", i, "steps"))),
+                steps=tuple(_steps(evidence, r.steps, ("recipes", i, "steps"), r.left_out)),
             )
     elif isinstance(result, ScanResult | ProbeResult) and result.recipe != "none":
         yield Lineage(
@@ -193,6 +200,43 @@ def lineage_of(evidence: str, result: Document) -> Iterator[Lineage]:
         yield _behind(evidence, result.already, n_rows)
 
 
+def sample_of(evidence: str, result: Document, recipe: str) -> LineageSample | None:
+    """What the replay of a recipe on a sample says of all rows; None where it read all."""
+    kept: Estimate | None
+    left_out: tuple[str, ...] = ()
+    if isinstance(result, FiltersResult):
+        i = next(i for i, r in enumerate(result.recipes) if r.name == recipe)
+        account = result.recipes[i]
+        kept, pointer = account.kept, at("recipes", i, "kept")
+        left_out = tuple(s.title for s in account.steps if s.id in account.left_out)
+    elif isinstance(result, ScanResult):
+        last = len(result.survival) - 1
+        kept = result.survival[last] if result.survival else None
+        pointer = at("survival", last)
+    else:
+        return None
+    if kept is None or result.reading.full:
+        return None
+    n_rows = result.reading.n_rows
+    ends = (kept.value, kept.low, kept.high)
+    n_left = [None if n_rows is None or e is None else round(e * n_rows) for e in ends]
+    return LineageSample(
+        evidence=evidence,
+        recipe=recipe,
+        pointer=pointer,
+        n_read=result.reading.n_rows_read,
+        n_rows=n_rows,
+        kept=kept.value,
+        low=kept.low,
+        high=kept.high,
+        interval_level=kept.level,
+        n_left=n_left[0],
+        n_left_low=n_left[1],
+        n_left_high=n_left[2],
+        left_out=left_out,
+    )
+
+
 def _left(result: ScanResult | ProbeResult) -> int | None:
     """Rows that are left after the last step; None where that is not counted."""
     if isinstance(result, ProbeResult):
@@ -205,7 +249,10 @@ def _left(result: ScanResult | ProbeResult) -> int | None:
 
 
 def _steps(
-    evidence: str, steps: tuple[StepEffect, ...], place: tuple[str | int, ...]
+    evidence: str,
+    steps: tuple[StepEffect, ...],
+    place: tuple[str | int, ...],
+    left_out: tuple[str, ...] = (),
 ) -> Iterator[LineageStep]:
     for i, s in enumerate(steps):
         yield LineageStep(
@@ -215,7 +262,7 @@ def _steps(
             confidence=s.confidence,
             observable=s.observable,
             n_reached=s.n_reached if s.observable else None,
-            n_removed=_removed(s),
+            n_removed=None if s.id in left_out else _removed(s),
             evidence=evidence,
             pointer=at(*place, i),
         )

@@ -22,6 +22,7 @@ from laion_probe.language import DETECTORS
 from laion_probe.questions.counted import Counted
 from laion_probe.questions.describing_facts import (
     columns_of,
+    contacts_of,
     domains_of,
     groups_of,
     repeated_of,
@@ -60,7 +61,9 @@ __all__ = ["describe"]
 #: Called after each unit with (units done, of, rows so far).
 Watch = Callable[[int, int, int], None]
 
-#: Keys of one kind that are held at once; of more rows only some keys are followed, by a hash.
+#: About so many keys of one kind are held at once, each with its rows: of more rows only those that
+#: a hash chooses. A key takes one place for every row group that has it, however many rows it
+#: stands on, so that one very frequent caption exceeds this by the number of row groups at most.
 _KEYS_HELD = 8_000_000
 
 
@@ -131,12 +134,15 @@ def describe(config: DatasheetConfig, watch: Watch = lambda done, of, rows: None
             watch(done, len(chosen), run.n_rows)
     sizes = dict(zip((u.id for u in units), rows_of(units), strict=True))
     check_failed(run.failures, [sizes[u.id] for u in chosen], sizes, config)
-    run.counted.lost = sum(sizes[f.unit.id] for f in run.failures)
+    for failure in run.failures:
+        run.counted.lose(sizes[failure.unit.id])
     repeated = (
         ()
         if sampled
         else tuple(
-            repeated_of(key, _hashes(run.ready, kept, i), plan.one_in, config.level)
+            repeated_of(
+                key, _times(run.ready, kept, i), plan.one_in, config.level, run.counted.lost
+            )
             for i, key in enumerate(KEYS)
         )
     )
@@ -161,9 +167,13 @@ def describe(config: DatasheetConfig, watch: Watch = lambda done, of, rows: None
         else "",
         domains=domains_of(run.counted, run.domains, run.missed, in_sample),
         groups=groups_of(run.counted, groups),
+        contacts=contacts_of(run.counted),
         notes=(
             *dict.fromkeys(f"{s.name}: {n}" for s in shards for n in s.columns.notes),
-            *(f"not counted by {name}: no file has the column" for name in left_out),
+            *(
+                f"rows were not counted by {name}, since no file has its column"
+                for name in left_out
+            ),
         ),
         cannot_say=_cannot_say(behind == "unknown", run.failures),
         failed_units=tuple(
@@ -201,14 +211,17 @@ def _kept(units: Sequence[Unit], kept: Partials[UnitScan]) -> Iterator[UnitScan]
         yield found
 
 
-def _hashes(units: Sequence[Unit], kept: Partials[UnitScan], kind: int) -> NDArray[np.uint64]:
-    """The keys of one kind that were kept of these units, in no order."""
-    parts = (
-        found.rows.filter(pl.col("kind") == kind)["key"].to_numpy()
+def _times(units: Sequence[Unit], kept: Partials[UnitScan], kind: int) -> NDArray[np.int64]:
+    """How many rows of these units each key of one kind stands on, (k,), in no order."""
+    parts = [
+        found.rows.filter(pl.col("kind") == kind).select("key", "rows")
         for found in _kept(units, kept)
         if found.rows is not None
-    )
-    return np.concatenate([np.zeros(0, dtype=np.uint64), *parts])
+    ]
+    if not parts:
+        return np.zeros(0, dtype=np.int64)
+    summed = pl.concat(parts).group_by("key").agg(pl.col("rows").cast(pl.Int64).sum())
+    return summed["rows"].to_numpy()
 
 
 def _reading(
@@ -250,6 +263,9 @@ def _cannot_say(unknown: bool, failures: Sequence[Failure]) -> tuple[str, ...]:
         "Who a person is: captions name people by words that are on our lists, and one that names "
         "nobody may belong to a picture of somebody.",
         "Near-duplicates: only exact repetitions of addresses and captions were counted.",
+        "Which personal data the rows hold: captions and addresses were searched for what is "
+        "written like an e-mail address or a telephone number, and not for home addresses, account "
+        "numbers or faces; a name is found only where a list has it.",
     ]
     if unknown:
         said.append("Which filters the rows had passed before: that is not in the files.")

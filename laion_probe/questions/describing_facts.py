@@ -13,6 +13,7 @@ from laion_probe.counts import UnitCounts
 from laion_probe.data_result import (
     AtLeast,
     ColumnFacts,
+    Contact,
     DomainCount,
     Domains,
     GroupLevel,
@@ -23,6 +24,7 @@ from laion_probe.data_result import (
 )
 from laion_probe.groups import load_group
 from laion_probe.questions.counted import Cells, Counted
+from laion_probe.questions.describing_contacts import FORMS
 from laion_probe.questions.describing_unit import (
     COLUMN,
     DOMAIN,
@@ -31,6 +33,7 @@ from laion_probe.questions.describing_unit import (
     ROWS,
     SIZES,
     THRESHOLDS,
+    contact_of,
     group_of,
     known_of,
     least_of,
@@ -40,12 +43,26 @@ from laion_probe.questions.describing_unit import (
 from laion_probe.results import Estimate
 from laion_probe.shards import Shard
 
-__all__ = ["columns_of", "domains_of", "groups_of", "repeated_of", "scores_of", "sizes_of"]
+__all__ = [
+    "columns_of",
+    "contacts_of",
+    "domains_of",
+    "groups_of",
+    "repeated_of",
+    "scores_of",
+    "sizes_of",
+]
 
 _PERCENTS = (0, 1, 5, 25, 50, 75, 95, 99, 100)
 _SHOWN = 50  # domains
 _FULL = "full count: no sampling error"
-_AT_LEAST = "full count of the domains that could be followed, bounds for what it missed"
+_READ = "full count of the row groups that could be read"
+_MISSED = "bounds for what the count of a domain may have missed"
+_BY_HASH = "a random sample of keys by a hash, linearised by key"
+_NONE_HEAVY = (
+    "no key that was not followed stands on a large part of the rows: a key is in the count with "
+    "all of its rows or none"
+)
 _SUFFIXES = "the ICANN part of the public suffix list (publicsuffix.org)"
 
 #: What a number is, and where that is from.
@@ -179,6 +196,31 @@ def groups_of(counted: Counted, names: Sequence[str]) -> tuple[GroupShares, ...]
     return tuple(found)
 
 
+def contacts_of(counted: Counted) -> tuple[Contact, ...]:
+    """Captions, and addresses where there are any, that hold a way to reach somebody."""
+    found = []
+    for column in ("text", "url"):
+        for form in FORMS:
+            cells = counted.cells(contact_of(column, form.name))
+            if not len(cells.n):
+                continue
+            held = _mask(cells, "held")
+            found.append(
+                Contact(
+                    column=column,
+                    name=form.name,
+                    title=form.title,
+                    words=form.words,
+                    pattern=form.pattern,
+                    n=cells.total(held),
+                    share=counted.share(
+                        cells.by_unit(held), cells.by_unit(np.ones(len(cells.n), dtype=bool))
+                    ),
+                )
+            )
+    return tuple(found)
+
+
 def sizes_of(counted: Counted) -> SizesAgree | None:
     """Whether WIDTH and HEIGHT agree with the picture's own sizes, where files have both."""
     found = _sums(counted.cells(SIZES))
@@ -192,7 +234,7 @@ def domains_of(
 ) -> Domains | None:
     """The domains with most rows; ``units`` are those of a sample, for its intervals.
 
-    Of everything, what a count may have missed is inside the ends of its share.
+    What a count may have missed is inside the ends of its share.
     """
     without = counted.cells(NO_DOMAIN)
     if not len(without.n):
@@ -207,11 +249,12 @@ def domains_of(
     for domain, n in top:
         hits = np.array([unit.get(domain, 0) for unit in by_unit] or [n], dtype=np.int64)
         share = counted.share(hits, n_rows)
-        if missed and not counted.sampled and share.value is not None:
+        if missed and share.value is not None:
             low, high = (share.value if x is None else x for x in (share.low, share.high))
             ends = {"low": low, "high": min(1.0, high + missed / int(n_rows.sum()))}
-            share = share.model_copy(update=ends | {"method": _AT_LEAST})
-        found.append(DomainCount(domain=domain, n=n, share=share))
+            method = f"{share.method}; {_MISSED}"
+            share = share.model_copy(update=ends | {"method": method})
+        found.append(DomainCount(domain=domain, n=int(hits.sum()), share=share))
     return Domains(
         n_rows=int(n_rows.sum()),
         n_without=int(without.n.sum()),
@@ -223,25 +266,37 @@ def domains_of(
     )
 
 
-def repeated_of(key: str, hashes: NDArray[np.uint64], one_in: int, level: float) -> Repeated:
+def repeated_of(
+    key: str, times: NDArray[np.int64], one_in: int, level: float, lost: float = 0.0
+) -> Repeated:
     """Exact repetitions among rows with a key, of which every ``one_in``-th was followed.
 
-    The share is a ratio of sums over keys, which are a random sample of all of them: its interval
-    is linearised by key. It is exact, but for collisions of 64 bits, where all were followed.
+    ``times`` (k,) is how many rows each followed key stands on, in any order; ``lost`` rows could
+    not be read, and may all repeat others or none. The share is a ratio of sums over keys, which
+    are a random sample of all of them: its interval is linearised by key. It is exact, but for
+    collisions of 64 bits, where all were followed.
 
-    >>> found = repeated_of("url", np.array([7, 7, 9], dtype=np.uint64), 1, 0.95)
+    >>> found = repeated_of("url", np.array([2, 1]), 1, 0.95)
     >>> found.n_rows, found.n_distinct, found.most, round(found.repeated.value, 3)
     (3, 2, 2, 0.333)
     """
-    _, times = np.unique(hashes, return_counts=True)
+    times = np.sort(times)  # so that sums are the same in whatever order keys came
     n, k = int(times.sum()), len(times)
     share = (n - k) / n if n else None
-    ends: tuple[float, float] | None = None
+    low = high = None
+    method = _FULL
+    assumptions: tuple[str, ...] = ()
     if one_in > 1 and share is not None and k > 1:
         rest = (times - 1) - share * times
         spread = float(np.sqrt((1 - 1 / one_in) * k / (k - 1) * np.sum(rest**2))) / n
         half = float(norm.ppf((1 + level) / 2)) * spread
-        ends = (max(0.0, share - half), min(1.0, share + half))
+        low, high = max(0.0, share - half), min(1.0, share + half)
+        method, assumptions = _BY_HASH, (_NONE_HEAVY,)
+    if lost and share is not None:
+        unread = lost / one_in
+        low = (share if low is None else low) * n / (n + unread)
+        high = ((share if high is None else high) * n + unread) / (n + unread)
+        method = f"{_READ if one_in == 1 else method}, bounds for those that failed"
     return Repeated(
         key=key,
         one_in=one_in,
@@ -250,12 +305,13 @@ def repeated_of(key: str, hashes: NDArray[np.uint64], one_in: int, level: float)
         most=int(times.max()) if k else 0,
         repeated=Estimate(
             value=share,
-            low=ends[0] if ends else None,
-            high=ends[1] if ends else None,
+            low=low,
+            high=high,
             level=level,
             n=n,
             units=k,
-            method="a random sample of keys by a hash, linearised by key" if ends else _FULL,
+            method=method,
+            assumptions=assumptions,
         ),
     )
 

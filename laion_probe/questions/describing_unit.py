@@ -17,6 +17,7 @@ from laion_probe.counts import Cell, UnitCounts
 from laion_probe.errors import LaionProbeError, ShardError
 from laion_probe.groups import group_key, load_group
 from laion_probe.parquet import footer_of
+from laion_probe.questions.describing_contacts import contact_cells
 from laion_probe.records import CANONICAL, swapped_sizes
 from laion_probe.shards import Unit, read_unit
 from laion_probe.steps import Batch
@@ -36,6 +37,7 @@ __all__ = [
     "THRESHOLDS",
     "DescribePlan",
     "DescribeWork",
+    "contact_of",
     "describe_rows",
     "group_of",
     "known_of",
@@ -91,6 +93,11 @@ def group_of(name: str) -> str:
     return f"group|{name}"
 
 
+def contact_of(column: str, form: str) -> str:
+    """Texts of a column that are not blank, by "held" or "rest"."""
+    return f"contact|{column}|{form}"
+
+
 @dataclass(frozen=True)
 class DescribePlan:
     """What is counted. Of the keys of duplicates every ``one_in``-th is kept; none where 0."""
@@ -102,7 +109,7 @@ class DescribePlan:
     def fingerprint(self) -> str:
         """Identifies the plan: partial results of another plan or version never mix with it."""
         groups = [self.groups, *(group_key(name) for name in self.groups)]
-        return fingerprint([__version__, versions(), "describe", 2, groups, self.one_in])
+        return fingerprint([__version__, versions(), "describe", 3, groups, self.one_in])
 
     def columns(self, unit: Unit) -> tuple[str, ...]:
         """The canonical columns that are read: all that the file has, and those of groups."""
@@ -148,6 +155,8 @@ def describe_rows(
         cells += [(SIZES, "agree", 0, 0, agree), (SIZES, "exchanged", 0, 0, exchanged)]
     if "url" in source:
         cells += _domains(rows["url"])
+        cells += _contacts("url", rows["url"])
+    cells += _contacts("text", texts)
     batch = Batch(rows)
     for name in plan.groups:
         levels = load_group(name).levels(batch).alias("level")
@@ -204,20 +213,30 @@ def _domains(urls: pl.Series) -> Iterator[Cell]:
         yield DOMAIN, domain, 0, 0, n
 
 
+def _contacts(column: str, texts: pl.Series) -> Iterator[Cell]:
+    for form, held, n in contact_cells(texts, urls=column == "url"):
+        yield contact_of(column, form), "held" if held else "rest", 0, 0, n
+
+
 def _keys(rows: pl.DataFrame, has_url: bool, one_in: int) -> pl.DataFrame:
-    """Hashes (u64) of what rows may share, by the number of the kind of key; blanks have none."""
+    """Hashes (u64) of what rows may share, each once, with its rows and the number of its kind.
+
+    Blanks have none. A key takes one place on however many rows it stands.
+    """
     text = rows["text"]
     written = text.str.strip_chars() != ""
     kinds: list[pl.Series] = [pl.Series([], dtype=pl.UInt64), text.filter(written).hash(1)]
     if has_url:
         url = rows["url"]
         there = (url.str.strip_chars() != "").fill_null(False)
-        both = pl.select(pl.concat_str([url, text], separator="\0", ignore_nulls=True)).to_series()
+        both = pl.select(pl.concat_str([url, text.fill_null("")], separator="\0")).to_series()
         kinds = [url.filter(there).hash(1), kinds[1], both.filter(there).hash(1)]
     return pl.concat(
-        pl.DataFrame({"key": key.filter(key % one_in == 0)}).with_columns(
-            pl.lit(i, dtype=pl.UInt8).alias("kind")
-        )
+        key.filter(key % one_in == 0)
+        .alias("key")
+        .value_counts(name="rows")
+        .sort("key")
+        .with_columns(pl.lit(i, dtype=pl.UInt8).alias("kind"))
         for i, key in enumerate(kinds)
     )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -27,7 +26,7 @@ from laion_probe.dft_result import (
 from laion_probe.errors import ConfigError
 from laion_probe.probe_result import ProbeResult
 from laion_probe.questions.dft_files import Targets, write_evaluation, write_manifest, write_prompts
-from laion_probe.questions.dft_gaps import Measured, by_concept, measured_in, targets_of
+from laion_probe.questions.dft_gaps import Measured, by_concept, measured_in, targets_of, unnamed
 from laion_probe.questions.dft_lists import (
     Axis,
     Term,
@@ -36,9 +35,18 @@ from laion_probe.questions.dft_lists import (
     open_axes,
     open_professions,
 )
-from laion_probe.questions.dft_numbers import Cell, Planned, plan_profession, spread
+from laion_probe.questions.dft_notes import notes
+from laion_probe.questions.dft_numbers import Grid, Planned, spread
 from laion_probe.questions.dft_prompts import PlannedPrompt, check_template, prompts_of_cells
-from laion_probe.questions.dft_words import CANNOT_SAY, PUBLISHED, finding, how_planned
+from laion_probe.questions.dft_words import (
+    CANNOT_SAY,
+    PUBLISHED,
+    Size,
+    divided,
+    finding,
+    gap_notes,
+    how_planned,
+)
 from laion_probe.questions.inputs import Progress
 from laion_probe.questions.opening_runs import open_result
 from laion_probe.questions.repeating import command, without_folders
@@ -50,23 +58,6 @@ __all__ = ["dft_plan"]
 _MOST_CELLS = 500_000
 _MOST_PICTURES = 20_000_000
 _NAMED = 12
-
-
-@dataclass(frozen=True)
-class _Grid:
-    """What is crossed, what is aimed at, and what was measured of each profession."""
-
-    professions: Axis
-    axes: tuple[Axis, ...]
-    targets: Mapping[str, Mapping[str, float]]
-    measured: Mapping[str, list[Measured]]
-    held_out: frozenset[str]
-
-    def of(self, term: Term) -> Planned:
-        """Shares and weight of one profession."""
-        names = (folded(words) for words in (term.term, *term.also))
-        found = next((self.measured[name] for name in names if name in self.measured), [])
-        return plan_profession(self.axes, self.targets, found)
 
 
 def dft_plan(
@@ -91,7 +82,7 @@ def dft_plan(
     result, measured = _measured(config)
     targets = targets_of(config.target, axes)
     held_out = _held_out(professions.terms, config)
-    grid = _Grid(professions, axes, targets, measured, held_out)
+    grid = Grid(professions, axes, targets, measured, held_out)
     trained = tuple(t for t in professions.terms if t.term not in held_out)
     n_cells = _size(trained, axes, config)
     planned = {term.term: grid.of(term) for term in professions.terms}
@@ -107,8 +98,13 @@ def dft_plan(
     write_manifest(prompts, files, axes, folder)
     out = [t for t in professions.terms if t.term in held_out]
     evaluation, unclear = write_evaluation(out, trained, _evaluated(grid), config, folder)
-    axis_plans = tuple(_axis(axis, i, targets, prompts) for i, axis in enumerate(axes))
     plans = _professions(grid, planned, prompts)
+    axis_plans = tuple(_axis(grid, i, prompts, plans, config) for i in range(len(axes)))
+    size = Size(
+        n_prompts=len(prompts),
+        n_cells=n_cells,
+        n_empty=sum(cell.n_pictures == 0 for cell in cells),
+    )
     n_evaluation = evaluation.n_pictures
     hours = config.seconds_per_picture
     price = Price(
@@ -126,20 +122,21 @@ def dft_plan(
         published=PUBLISHED,
         rule=rule,
         templates=config.template,
-        n_cells=n_cells,
-        n_empty=sum(cell.n_pictures == 0 for cell in cells),
-        n_prompts=len(prompts),
+        n_cells=size.n_cells,
+        n_empty=size.n_empty,
+        n_prompts=size.n_prompts,
         n_merged_prompts=n_merged,
         n_pictures=n_pictures,
         lists=tuple(_lists((professions, *axes))),
         axes=axis_plans,
         professions=plans,
+        gap_notes=gap_notes(plans),
         prompt_files=files,
         evaluation=evaluation,
         price=price,
-        finding=finding(plans, axis_plans, price, len(prompts)),
+        finding=finding(plans, axis_plans, price, size),
         how_planned=how_planned(rule, axis_plans, evaluation, config),
-        notes=(*_notes(grid, planned), *_empty(cells), *unclear),
+        notes=(*notes(grid, planned, cells, config), *unclear),
         cannot_say=CANNOT_SAY,
         provenance=RunOf(
             version=__version__,
@@ -191,7 +188,7 @@ def _size(trained: Sequence[Term], axes: Sequence[Axis], config: DftConfig) -> i
     return n_cells
 
 
-def _check_gaps(config: DftConfig, grid: _Grid, planned: Mapping[str, Planned]) -> None:
+def _check_gaps(config: DftConfig, grid: Grid, planned: Mapping[str, Planned]) -> None:
     """`ConfigError` where nothing that the run measured can be planned for."""
     if any(p.gaps for p in planned.values()):
         return
@@ -210,7 +207,7 @@ def _check_gaps(config: DftConfig, grid: _Grid, planned: Mapping[str, Planned]) 
     )
 
 
-def _evaluated(grid: _Grid) -> list[Targets]:
+def _evaluated(grid: Grid) -> list[Targets]:
     """Each attribute that reads an axis; with the target of its two levels, if one was named."""
     found = []
     for axis in grid.axes:
@@ -227,11 +224,19 @@ def _evaluated(grid: _Grid) -> list[Targets]:
 
 
 def _axis(
-    axis: Axis,
+    grid: Grid,
     place: int,
-    targets: Mapping[str, Mapping[str, float]],
     prompts: Sequence[PlannedPrompt],
+    professions: Sequence[ProfessionPlan],
+    config: DftConfig,
 ) -> AxisPlan:
+    axis = grid.axes[place]
+    target = dict(grid.targets[axis.name]) if axis.name in grid.targets else None
+    n_changed = sum(
+        any(gap.axis == axis.name and gap.sure for gap in p.gaps)
+        for p in professions
+        if not p.held_out
+    )
     counts: Counter[str] = Counter()
     for prompt in prompts:
         counts[prompt.terms[place].term] += prompt.n_pictures
@@ -239,7 +244,8 @@ def _axis(
     return AxisPlan(
         name=axis.name,
         attribute=axis.attribute,
-        target=dict(targets[axis.name]) if axis.name in targets else None,
+        divided=divided(target, unnamed(config.target, axis), n_changed),
+        target=target,
         terms=tuple(
             TermPlan(
                 term=t.term,
@@ -257,7 +263,7 @@ def _axis(
 
 
 def _professions(
-    grid: _Grid, planned: Mapping[str, Planned], prompts: Sequence[PlannedPrompt]
+    grid: Grid, planned: Mapping[str, Planned], prompts: Sequence[PlannedPrompt]
 ) -> tuple[ProfessionPlan, ...]:
     mine: dict[str, list[PlannedPrompt]] = {}
     for prompt in prompts:
@@ -268,6 +274,7 @@ def _professions(
             term=term.term,
             also=term.also,
             code=term.code,
+            title=term.title,
             list=of,
             source=term.source,
             held_out=term.term in grid.held_out,
@@ -304,42 +311,6 @@ def _lists(axes: Sequence[Axis]) -> list[ListUsed]:
         )
         for axis in axes
         for name, one in axis.opened
-    ]
-
-
-def _notes(grid: _Grid, planned: Mapping[str, Planned]) -> list[str]:
-    said = []
-    named = {folded(w) for t in grid.professions.terms for w in (t.term, *t.also)}
-    unused = sorted({of[0].concept for key, of in grid.measured.items() if key not in named})
-    if unused:
-        said.append(f"Measured, but in no list of professions: {', '.join(unused)}.")
-    gaps = [gap for p in planned.values() for gap in p.gaps]
-    if any(gap.sure and not 0 < gap.target < 1 for gap in gaps):
-        said.append(
-            "A target of 0 or 1 is never reached by adding pictures: training pictures have the "
-            "level that is aimed at alone."
-        )
-    for axis in grid.axes:
-        wanted = grid.targets.get(axis.name, {})
-        none = [level for level, share in wanted.items() if share == 0]
-        if none:
-            said.append(f"{axis.name}: the target leaves no picture to {', '.join(none)}.")
-        unread = [t.term for t in axis.terms if axis.attribute and not t.level]
-        if unread:
-            said.append(
-                f"{axis.name}: {axis.attribute} reads no level for {', '.join(unread)}, so no gap "
-                f"of it is measured and no evaluation shows what became of it."
-            )
-    return said
-
-
-def _empty(cells: Sequence[Cell]) -> list[str]:
-    n = sum(cell.n_pictures == 0 for cell in cells)
-    if not n:
-        return []
-    return [
-        f"{n:,} of {len(cells):,} cells get no picture: the target or a gap leaves them none, or "
-        "--per-cell is too small for a whole one."
     ]
 
 

@@ -253,8 +253,8 @@ def write_evaluation(
 def _compare_toml(name: str, target: Targets, config: DftConfig) -> Iterator[str]:
     yield "# laion-probe compare --config THIS --shards SHARDS --images IMAGES"
     yield f"# Professions: {name}. The data set is the one that the generator was trained on, or"
-    yield "# any other that both models are to be seen beside; before and after are compared "
-    "through it."
+    yield "# any other that both models are to be seen beside: before and after are each compared"
+    yield "# with it."
     yield f"concepts = {json.dumps(f'{name}.txt')}"
     yield 'generated = ["before=before", "after=after"]'
     yield f"seed = {config.seed}"

@@ -21,14 +21,26 @@ from laion_probe.probe_result import ProbeResult
 from laion_probe.questions.dft_lists import Axis, folded
 from laion_probe.results import Document, Estimate
 
-__all__ = ["Beyond", "Measured", "beyond", "by_concept", "fewest", "measured_in", "targets_of"]
+__all__ = [
+    "Beyond",
+    "Measured",
+    "beyond",
+    "by_concept",
+    "fewest",
+    "measured_in",
+    "targets_of",
+    "unnamed",
+]
 
 _SUM = 1e-9
 
 
 @dataclass(frozen=True)
 class Measured:
-    """The share of ``level`` among it and ``others`` in what is drawn of one concept."""
+    """The share of ``level`` among it and ``others`` in what is drawn of one concept.
+
+    ``allowed`` is the range of the true share that the classifier's measured errors allow.
+    """
 
     concept: str
     attribute: str
@@ -36,6 +48,22 @@ class Measured:
     others: tuple[str, ...]
     share: Estimate
     labels: str
+    allowed: Estimate | None = None
+
+    def differs(self, target: float) -> bool:
+        """Whether the interval leaves the target out, and what errors allow does on that side.
+
+        One without ends tells nothing.
+        """
+        ranges = (self.share, *((self.allowed,) if self.allowed is not None else ()))
+        return {_side(e, target) for e in ranges} in ({-1}, {1})
+
+
+def _side(e: Estimate, target: float) -> int:
+    """-1 for a range below the target, 1 above it, 0 where it has the target in it or no end."""
+    if e.low is None or e.high is None:
+        return 0
+    return (e.low > target) - (e.high < target)
 
 
 @dataclass(frozen=True)
@@ -108,6 +136,25 @@ def targets_of(asked: Sequence[str], axes: Sequence[Axis]) -> dict[str, dict[str
     }
 
 
+def unnamed(asked: Sequence[str], axis: Axis) -> tuple[str, ...]:
+    """Levels of an axis to which a target left what is left; () for parity, or without a target.
+
+    >>> from laion_probe.questions.dft_lists import open_axes
+    >>> unnamed(["gender:woman=0.5"], open_axes(["gender"])[0])
+    ('man', 'nonbinary')
+    """
+    mine = [i.partition(":")[2].strip() for i in asked if _names(i, axis)]
+    if not mine or "parity" in mine:
+        return ()
+    named = {item.rpartition("=")[0].strip() for item in mine}
+    return tuple(level for level in axis.levels if level not in named)
+
+
+def _names(item: str, axis: Axis) -> bool:
+    """Whether a target is of this axis, which may go by its attribute."""
+    return item.partition(":")[0].strip() in {axis.name, axis.attribute or axis.name}
+
+
 def _share(number: str, item: str) -> float:
     try:
         value = float(number.strip().removesuffix("%")) * (
@@ -174,6 +221,7 @@ def _of_probe(result: ProbeResult) -> Iterator[Measured]:
                 (c.against_level,),
                 c.contrast if by_raters is None else by_raters.contrast,
                 c.labels if by_raters is None else f"raters ({by_raters.estimator})",
+                c.with_known_errors if by_raters is None else None,
             )
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from laion_probe.attributes import UNKNOWN, load_attribute
 from laion_probe.errors import ConfigError, UnknownName
 from laion_probe.questions.many import read_concepts
 from laion_probe.store import fingerprint
@@ -55,16 +56,17 @@ _TAKEN = frozenset(
 class Term(BaseModel):
     """A word or two as they stand in a prompt.
 
-    ``code`` is its place in the classification, ``level`` the attribute's level that it asks for
-    ('' for none: the word itself is then its level), ``also`` further names of a profession,
-    ``article`` a or an where the first letter does not tell. ``source`` and ``review`` are the
-    list's where the word has none of its own.
+    ``code`` is its place in the classification and ``title`` what that calls it, ``level`` the
+    attribute's level that it asks for ('' for none: the word itself is then its level), ``also``
+    further names of a profession, ``article`` a or an where the first letter does not tell.
+    ``source`` and ``review`` are the list's where the word has none of its own.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
 
     term: str = Field(min_length=1, max_length=200)
     code: str = ""
+    title: str = ""
     level: str = ""
     also: tuple[str, ...] = ()
     article: str = Field("", pattern="^(a|an|)$")
@@ -95,8 +97,8 @@ class TermList(BaseModel):
 class Axis:
     """The words of one axis, each once, with the name of the list that each is from.
 
-    ``opened`` has the lists with their names and fingerprints; ``merged[name]`` counts the words of
-    a list that stood there already.
+    ``opened`` has the lists with their names, which differ; ``merged[name]`` counts the words of a
+    list that stood there already, in an earlier one or in itself.
     """
 
     name: str
@@ -171,8 +173,9 @@ def _checked(raw: dict[str, object], where: str) -> TermList:
         if first["type"] != "extra_forbidden":
             raise ConfigError(f"list {where}: '{key}': {first['msg']}") from None
         model = Term if len(first["loc"]) > 1 else TermList
-        known = ", ".join(model.model_fields)
-        raise ConfigError(f"list {where}: unknown key '{key}'; known keys: {known}") from None
+        keys = ", ".join(model.model_fields)
+        raise ConfigError(f"list {where}: unknown key '{key}'; known keys: {keys}") from None
+    known = load_attribute(found.attribute).levels if found.attribute else ()
     if found.axis in _TAKEN or found.axis.endswith("_level"):
         raise ConfigError(f"list {where}: an axis cannot be called {found.axis}: the manifest does")
     for term in found.term:
@@ -180,6 +183,10 @@ def _checked(raw: dict[str, object], where: str) -> TermList:
             raise ConfigError(f"list {where}: a term without letters or digits")
         if any(sign in term.term for sign in "{}\n\0"):
             raise ConfigError(f"list {where}: {term.term!r} has a brace or a line end in it")
+        if found.attribute and term.level and term.level not in known:
+            raise UnknownName(
+                f"level of {found.attribute} in list {where}", term.level, set(known) - {UNKNOWN}
+            )
         if found.axis != PROFESSION and not (term.review or found.review):
             raise ConfigError(
                 f"list {where}: {term.term!r} has no review note: say in 'review' who has read it "
@@ -258,8 +265,13 @@ def _together(axis: str, lists: Sequence[tuple[str, TermList]]) -> Axis:
     opened = []
     for given, one in lists:
         name = Path(given).name
+        if name in merged:
+            raise ConfigError(
+                f"two lists of {axis} are called {name}: name it once, or rename one of them; the "
+                "plan tells lists apart by their names"
+            )
         opened.append((name, one))
-        merged.setdefault(name, 0)
+        merged[name] = 0
         for term in one.term:
             own = {folded(words) for words in (term.term, *term.also)}
             if own & names:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from laion_probe.dft_result import Gap
 from laion_probe.questions.dft_gaps import Measured, beyond, fewest
-from laion_probe.questions.dft_lists import Axis, Term
+from laion_probe.questions.dft_lists import Axis, Term, folded
 
-__all__ = ["Cell", "Planned", "apportion", "plan_profession", "spread"]
+__all__ = ["Cell", "Grid", "Planned", "apportion", "plan_profession", "spread"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,23 @@ class Planned:
     gaps: tuple[Gap, ...] = field(default=())
 
 
+@dataclass(frozen=True)
+class Grid:
+    """What is crossed, what is aimed at, and what was measured of each profession."""
+
+    professions: Axis
+    axes: tuple[Axis, ...]
+    targets: Mapping[str, Mapping[str, float]]
+    measured: Mapping[str, list[Measured]]
+    held_out: frozenset[str]
+
+    def of(self, term: Term) -> Planned:
+        """Shares and weight of one profession."""
+        names = (folded(words) for words in (term.term, *term.also))
+        found = next((self.measured[name] for name in names if name in self.measured), [])
+        return plan_profession(self.axes, self.targets, found)
+
+
 def plan_profession(
     axes: Sequence[Axis], targets: Mapping[str, Mapping[str, float]], measured: Sequence[Measured]
 ) -> Planned:
@@ -47,11 +64,11 @@ def plan_profession(
     and for another one of the comparison.
     """
     open_gaps = list(_gaps(axes, targets, measured))
-    weight = max([1.0, *(fewest(g, t) for _, m, g, t, _ in open_gaps if _sure(m, t))])
+    weight = max([1.0, *(fewest(g, t) for _, m, g, t, _ in open_gaps if m.differs(t))])
     shares = {axis: dict(of) for axis, of in targets.items()}
     gaps = []
     for axis, m, g, t, pair in open_gaps:
-        sure = _sure(m, t)
+        sure = m.differs(t)
         plan = beyond(g, t, weight).share if sure else t
         ends = [
             beyond(end, t, weight).share if sure and end is not None else plan
@@ -72,6 +89,7 @@ def plan_profession(
                 others=tuple(pair[1:]),
                 labels=m.labels,
                 generated=m.share,
+                allowed=m.allowed,
                 target=t,
                 sure=sure,
                 planned=plan,
@@ -101,12 +119,6 @@ def _gaps(
                 t = targets[axis.name][m.level] / whole
                 found.append((axis, m, float(m.share.value), t, pair))
     return found
-
-
-def _sure(m: Measured, target: float) -> bool:
-    """Whether the interval leaves the target out; one without ends tells nothing."""
-    low, high = m.share.low, m.share.high
-    return low is not None and high is not None and not low <= target <= high
 
 
 def spread(

@@ -92,7 +92,8 @@ def filters(
             watch(done, len(chosen), run.n_rows)
     sizes = dict(zip((u.id for u in units), rows_of(units), strict=True))
     check_failed(run.failures, [sizes[u.id] for u in chosen], sizes, config)
-    run.counted.lost = sum(sizes[f.unit.id] for f in run.failures)
+    for failure in run.failures:
+        run.counted.lose(sizes[failure.unit.id])
     ready = [u for u in units if u.id in run.ready]
     frozen: list[dict[str, str]] = [{} for _ in recipes]
     if plan.keeps_rows:

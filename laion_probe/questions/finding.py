@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from laion_probe.attributes import Attribute
 from laion_probe.attributes.reading import READERS
 from laion_probe.config import ProbeConfig
+from laion_probe.estimate import is_full_count
 from laion_probe.estimators.default import PPI
 from laion_probe.questions.chain import Chain
 from laion_probe.questions.concept import Pool
@@ -120,7 +123,7 @@ def _recipe_claim(a: Attribute, chain: Chain) -> Claim:
     if supported:
         quoted = _quoted(shift, by)
         word = "raises" if (quoted.value or 0) > 0 else "lowers"
-        text = f"the recipe {word} this by {_points(quoted)}{_allowing(shift, by)}"
+        text = f"the recipe {word} this by {_points(quoted)}{_allowing(shift, by, _sizes)}"
     else:
         text = f"{CANNOT_TELL} whether the recipe changes this: {_withheld(shift, by)}"
     return _claim("recipe", a, text, index, supported, by)
@@ -134,7 +137,7 @@ def _generator_claim(a: Attribute, chain: Chain, outputs: Outputs | None) -> Cla
         return _claim("generator", a, text, index, supported, by)
     quoted = _quoted(shift, by)
     word = "higher" if (quoted.value or 0) > 0 else "lower"
-    text = f"{_points(quoted)} {word} than in the data{_allowing(shift, by)}"
+    text = f"{_points(quoted)} {word} than in the data{_allowing(shift, by, _sizes)}"
     amplified = next(
         x for x in chain.amplification if (x.attribute, x.data_stage) == (a.name, "neighbourhood")
     )
@@ -161,19 +164,19 @@ def _quoted(shift: Shift, by: str) -> Estimate:
     return shift.corrected if by == "corrected" and shift.corrected else shift.difference
 
 
-def _allowing(shift: Shift, by: str) -> str:
+def _allowing(shift: Shift, by: str, shown: Callable[[Estimate], str]) -> str:
     if by == "corrected":
         return " (by raters)"
     if by == "difference" or shift.with_known_errors is None:
         return ""
-    return f" ({_range(shift.with_known_errors)} allowing for the classifier’s measured errors)"
+    return f" ({shown(shift.with_known_errors)} allowing for the classifier’s measured errors)"
 
 
 def _withheld(shift: Shift, by: str) -> str:
     as_read = _difference(_quoted(shift, by))
     if by == "corrected":
-        return f"{as_read}{_allowing(shift, by)}"
-    return as_read if by == "difference" else f"{as_read} as read{_allowing(shift, by)}"
+        return f"{as_read}{_allowing(shift, by, _range)}"
+    return as_read if by == "difference" else f"{as_read} as read{_allowing(shift, by, _range)}"
 
 
 def _claim(name: str, a: Attribute, text: str, index: int, supported: bool, by: str) -> Claim:
@@ -185,7 +188,7 @@ def _claim(name: str, a: Attribute, text: str, index: int, supported: bool, by: 
 def _range(e: Estimate) -> str:
     if e.low is None or e.high is None:
         return "anything"
-    return f"[{_signed(e.low)}, {_signed(e.high)}]"
+    return "(all counted)" if is_full_count(e) else f"[{_signed(e.low)}, {_signed(e.high)}]"
 
 
 def _signed(share: float) -> str:
@@ -207,14 +210,23 @@ def _supported(e: Estimate) -> bool:
 
 def _percent(e: Estimate) -> str:
     assert e.value is not None and e.low is not None and e.high is not None
+    if is_full_count(e):
+        return f"{100 * e.value:.0f} % (all {e.n} counted)"
     return f"{100 * e.value:.0f} % [{100 * e.low:.0f}, {100 * e.high:.0f}]"
 
 
 def _points(e: Estimate) -> str:
     """The size of a change in points, without its sign."""
     assert e.value is not None and e.low is not None and e.high is not None
+    size = f"{100 * abs(e.value):.1f} points"
+    return f"{size} (all counted)" if is_full_count(e) else f"{size} {_sizes(e)}"
+
+
+def _sizes(e: Estimate) -> str:
+    """The ends of a change on one side of zero, without their sign: the words tell the side."""
+    assert e.low is not None and e.high is not None
     low, high = sorted((abs(e.low), abs(e.high)))
-    return f"{100 * abs(e.value):.1f} points [{100 * low:.1f}, {100 * high:.1f}]"
+    return f"[{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def _difference(e: Estimate) -> str:

@@ -56,16 +56,16 @@ KINDS: Mapping[str, type[Document]] = MappingProxyType(
 _FILES = ("result.json", "datasheet.json")
 
 
-def open_result(place: Path) -> tuple[str, Document]:
-    """The kind (`KINDS`) and the value of a run, from its folder or from its ``result.json``.
+def open_result(place: str | Path) -> tuple[str, Document]:
+    """The command that wrote a run and the result, from its folder or from its ``result.json``.
 
     Raises `ConfigError` where there is none, or one that another version wrote.
 
-    >>> kind, found = open_result(Path("runs/probe-doctor"))  # doctest: +SKIP
+    >>> kind, found = open_result("runs/probe-doctor")  # doctest: +SKIP
     >>> kind  # doctest: +SKIP
     'probe'
     """
-    file = result_file(place)
+    file = result_file(Path(place))
     if file is None:
         raise ConfigError(
             f"{place} is no finished run: there is no result.json in it; give the folder that a "

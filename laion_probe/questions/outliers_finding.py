@@ -23,6 +23,12 @@ _BY_THESE = "supported by these data"
 _ALIKE = 0.975
 #: Groups of recipes that are told of; the rest stand in the table.
 _GROUPS = 3
+#: Clusters of --others that are named; of more, the range of their shares.
+_NAMED = 3
+_ASSOCIATION = (
+    "What is supported is an association between a place in the data and what is drawn: whether a "
+    "model trained without it would draw the cluster less, only training can tell."
+)
 #: Things and words told of a concept.
 _BROUGHT = 4
 
@@ -42,7 +48,7 @@ def finding(r: OutliersResult, *, simulated: bool) -> tuple[str, ...]:
                 f"To the model they are hardly more alike than {c.n_outputs:,} outputs drawn at "
                 "random, so that there may be no one place in the data to explain."
             )
-        out += _explained(c)
+        out += [f"Of the picked outputs: {said}" for said in _explained(c)]
     over = [c for c in r.clusters if c.over_represented]
     if not over:
         out.append(
@@ -58,10 +64,16 @@ def finding(r: OutliersResult, *, simulated: bool) -> tuple[str, ...]:
             out.append(f"Over-represented too, and weighed below: {shares}.")
     if other := [c for c in r.clusters if c.weighed and not (c.over_represented or c.picked)]:
         shares = ", ".join(f"{c.name} ({percent(c.output_share)})" for c in other)
+        if len(other) > _NAMED:
+            by_share = sorted((c.output_share for c in other), key=lambda e: e.value or 0)
+            ends = f"{percent(by_share[0])} to {percent(by_share[-1])}"
+            shares = f"{len(other)} clusters, with from {ends} of the outputs each"
         out.append(
             "Asked for (--others), weighed below, and not surely drawn more often than their share "
             f"of the training pictures: {shares}."
         )
+    if any(_supported_kinds(c.weighed) for c in [c for c in r.clusters if c.picked] + over[:1]):
+        out.append(_ASSOCIATION)
     out += _brought(r)
     return tuple(out)
 
@@ -119,20 +131,18 @@ def _ratio(e: Estimate) -> str:
 
 
 def _explained(c: OutlierCluster) -> list[str]:
-    """What is supported, with numbers once; the others by name; and that it is association."""
+    """What is supported, with numbers once, and the others by name."""
     if not c.weighed:
         return [f"No explanation of {c.name} is weighed: see below why."]
     out = [_supported(c.weighed)]
-    ever = {e.kind for w in c.weighed for e in w.explanations if e.verdict == "supported"}
-    if rest := _rest(c.weighed, ever):
+    if rest := _rest(c.weighed, _supported_kinds(c.weighed)):
         out.append(rest)
-    if ever:
-        out.append(
-            "What is supported is an association between a place in the data and what is drawn: "
-            "whether a model trained without it would draw the cluster less, only training can "
-            "tell."
-        )
     return out
+
+
+def _supported_kinds(weighed: Sequence[RecipeWeighed]) -> set[ExplanationKind]:
+    """The explanations that some recipe supports."""
+    return {e.kind for w in weighed for e in w.explanations if e.verdict == "supported"}
 
 
 def _supported(weighed: Sequence[RecipeWeighed]) -> str:

@@ -23,7 +23,8 @@ from laion_probe.questions.inputs import (
     known_errors_of,
     references_of,
 )
-from laion_probe.questions.registered_plan import plan_of
+from laion_probe.questions.preregistered_expectations import check_expected, parse_expected
+from laion_probe.questions.registered_plan import plan_of, planned_claims
 from laion_probe.questions.repeating import command
 from laion_probe.recipes import load_recipe
 from laion_probe.shards import list_shards
@@ -40,7 +41,7 @@ def preregister(
     Shards, pictures, tables and weights are opened for their fingerprints alone: no caption is
     counted, no picture decoded, no label or rating read. Generated pictures, ratings and scores
     that are not there yet are registered by their names. Raises `ConfigError` where the file
-    exists already, or an input cannot be used.
+    exists already, an input cannot be used, or an expectation names no claim of the plan.
 
     Example:
         >>> from laion_probe.config.preregister import PreregisterConfig
@@ -53,8 +54,10 @@ def preregister(
     path = Path(config.out or f"preregistration-{slug or 'probe'}.toml")
     _check_new(path)
     progress("taking fingerprints", 0, 1)
+    inputs = _unread(config)
+    check_expected(config.expect, planned_claims(config, inputs))
     written = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    plan = plan_of(config, _unread(config), written)
+    plan = plan_of(config, inputs, written)
     sealed = plan.model_copy(update={"expected": config.expect}).sealed()
     text = to_toml(sealed)
     try:
@@ -117,6 +120,8 @@ def _lines(config: PreregisterConfig, plan: Registered, path: Path) -> Iterator[
     )
     if to_come := [f"{i.kind} {i.name}" for i in plan.inputs if not i.fingerprint]:
         yield f"not there yet, registered by name: {', '.join(to_come)}"
+    for one in filter(None, map(parse_expected, plan.expected)):
+        yield f"expected: {one.claim} {one.answer}"
     yield f"hash: {plan.hash}"
     yield (
         "deposit the file or its hash where the date is vouched for: the hash alone proves no date"

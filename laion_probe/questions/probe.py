@@ -46,7 +46,7 @@ def probe(config: ProbeConfig, progress: Progress = lambda what, done, of: None)
     finding = write_finding(m.inputs, m.concept.result, m.chain, m.outputs)
     preregistered = None
     if registered is not None:
-        preregistered = held_to(registered, plan_of(config, m.inputs), finding)
+        preregistered = held_to(registered, plan_of(config, m.inputs), finding, m.chain.shifts)
         said = (*finding.sentences, preregistered.sentence)
         finding = finding.model_copy(update={"sentences": said})
     return ProbeResult(

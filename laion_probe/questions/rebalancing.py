@@ -20,14 +20,20 @@ from laion_probe.errors import ConfigError
 from laion_probe.estimators.default import check_frame
 from laion_probe.estimators.predicted import labels_share, predicted_share
 from laion_probe.estimators.raking import Margin, Problem, Raked, cells_of, cost
-from laion_probe.estimators.raking_feasibility import Conflict, solve
+from laion_probe.estimators.raking_feasibility import MOST_SWEEPS, SLOW, Conflict, held_up, solve
 from laion_probe.estimators.subset_plan import chances, draw_subset, largest_exact
 from laion_probe.estimators.weighted import Rated
 from laion_probe.notes import NOTE_FILE
 from laion_probe.questions.inputs import Progress
 from laion_probe.questions.rebalancing_files import write_plan
 from laion_probe.questions.rebalancing_inputs import Panel, Rows, Variable, open_rows
-from laion_probe.questions.rebalancing_targets import Targets, margin_of, read_targets, refuse
+from laion_probe.questions.rebalancing_targets import (
+    Aim,
+    Targets,
+    aim_of,
+    read_targets,
+    refuse,
+)
 from laion_probe.questions.rebalancing_words import cannot_say, claims, finding, how_measured
 from laion_probe.questions.repeating import command, without_folders
 from laion_probe.rebalance_result import (
@@ -62,10 +68,10 @@ class _Plan:
     """
 
     targets: tuple[Targets, ...]
-    margins: tuple[Margin, ...]
-    skipped: tuple[tuple[str, ...], ...]
+    aims: tuple[Aim, ...]
     weight: Floats
     raked: Raked
+    slow_margins: tuple[str, ...]
     n_cells: int
     chance: Floats
     chosen: Ints
@@ -74,7 +80,7 @@ class _Plan:
 
     def target_of(self, name: str) -> Margin | None:
         """The margin of that variable, if it has one."""
-        return next((m for m in self.margins if m.name == name), None)
+        return next((a.margin for a in self.aims if a.margin.name == name), None)
 
 
 def rebalance(
@@ -100,9 +106,7 @@ def rebalance(
             f"{', '.join(known_attributes())}; groups of captions are in `laion-probe groups`"
         )
     rows = open_rows(config, [t.variable for t in targets], progress)
-    progress("raking", 0, 1)
-    plan = _plan(config, rows, targets)
-    progress("raking", 1, 1)
+    plan = _plan(config, rows, targets, progress)
     note = config.data_note or rows.note
     files = {}
     if folder is not None:
@@ -156,25 +160,31 @@ def rebalance(
     )
 
 
-def _plan(config: RebalanceConfig, rows: Rows, targets: Sequence[Targets]) -> _Plan:
+def _plan(
+    config: RebalanceConfig, rows: Rows, targets: Sequence[Targets], progress: Progress
+) -> _Plan:
     inside = np.flatnonzero(rows.inside)
     variables = [rows.variables[t.variable] for t in targets]
-    found = [
-        margin_of(t, v, rows.inside, config.unknown, config.skip_empty)
+    aims = tuple(
+        aim_of(t, v, rows.inside, config.unknown, config.skip_empty)
         for t, v in zip(targets, variables, strict=True)
-    ]
-    margins = tuple(margin for margin, _ in found)
+    )
     codes = np.array([v.code[inside] for v in variables])
     level, n, cell = cells_of(codes, [len(v.levels) for v in variables])
     most = math.inf if config.max_weight is None else config.max_weight
-    problem = Problem(margins, level, n.astype(float), most)
-    raked = solve(problem)
+    problem = Problem(tuple(a.margin for a in aims), level, n.astype(float), most)
+    progress("raking", 0, MOST_SWEEPS)
+    raked = solve(problem, lambda sweep, error: progress("raking", sweep, MOST_SWEEPS))
+    progress("raking", MOST_SWEEPS, MOST_SWEEPS)
     if isinstance(raked, Conflict):
         raise refuse(raked, problem, targets, variables)
+    slow_margins = held_up(problem) if raked.sweeps > SLOW else ()
     if raked.error > _NEAR:
         raise ConfigError(
-            f"the weights came within {raked.error:.1e} of {', '.join(config.target)} and no "
-            "nearer: they can hardly be had in these rows; ask for less, or leave one out"
+            f"after {raked.sweeps:,} sweeps some share is still {100 * raked.error:.2g} points off "
+            f"{', '.join(config.target)}: "
+            + (f"{' and '.join(slow_margins)} can" if slow_margins else "these can")
+            + " hardly be had together in these rows; ask for a little less, or leave one out"
         )
     weight = np.zeros(len(rows.inside))
     weight[inside] = raked.weight[cell]
@@ -183,7 +193,7 @@ def _plan(config: RebalanceConfig, rows: Rows, targets: Sequence[Targets]) -> _P
     if size > int((weight > 0).sum()):
         raise ConfigError(
             f"--subset {size}: only {int((weight > 0).sum())} {rows.what} have a weight; the most "
-            f"that keep the targets are {exact}"
+            f"that keep the targets are {exact}: ask for that or fewer"
         )
     chance = chances(weight, size)
     of_cell = np.full(len(weight), -1)
@@ -193,10 +203,10 @@ def _plan(config: RebalanceConfig, rows: Rows, targets: Sequence[Targets]) -> _P
     drawn[inside] = (np.bincount(of_cell[chosen], minlength=len(n)) / n)[cell]
     return _Plan(
         targets=tuple(targets),
-        margins=margins,
-        skipped=tuple(skipped for _, skipped in found),
+        aims=aims,
         weight=weight,
         raked=raked,
+        slow_margins=slow_margins,
         n_cells=len(n),
         chance=chance,
         chosen=chosen,
@@ -224,24 +234,27 @@ def _price(config: RebalanceConfig, rows: Rows, plan: _Plan) -> PriceOf:
         bound=config.max_weight,
         error=plan.raked.error,
         sweeps=plan.raked.sweeps,
+        slow=plan.raked.sweeps > SLOW,
+        slow_margins=plan.slow_margins,
     )
 
 
 def _variable(v: Variable, rows: Rows, plan: _Plan, shown: Mapping[str, str]) -> VariablePlan:
     """What the plan does to one variable; ``shown`` are the targets without folders."""
     code, weight = v.code[rows.inside], plan.weight[rows.inside]
-    size, margin = len(v.levels), plan.target_of(v.name)
+    size, aim = len(v.levels), next((a for a in plan.aims if a.margin.name == v.name), None)
+    margin = None if aim is None else aim.margin
     n = np.bincount(code, minlength=size)
     mass, square = (np.bincount(code, w, minlength=size) for w in (weight, weight * weight))
     drawn = np.bincount(v.code[plan.chosen], minlength=size) / len(plan.chosen)
-    at = None if margin is None else plan.margins.index(margin)
     return VariablePlan(
         variable=v.name,
         title=v.title,
         labels=v.labels,
         note=v.note,
-        asked=() if at is None else tuple(shown[item] for item in plan.targets[at].asked),
-        skipped=() if at is None else plan.skipped[at],
+        asked=() if aim is None else tuple(shown[item] for item in aim.asked),
+        skipped=() if aim is None else aim.skipped,
+        asked_sum=None if aim is None else aim.asked_sum,
         levels=tuple(
             LevelPlan(
                 level=level,

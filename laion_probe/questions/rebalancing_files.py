@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from laion_probe.questions.kept import KeptIds
 from laion_probe.questions.rebalancing_inputs import Rows
 
-__all__ = ["write_plan"]
+__all__ = ["write_plan", "write_sampler"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -26,9 +26,11 @@ _SAMPLER = '''\
     data = webdataset.WebDataset("pictures/{00000..00009}.tar", shardshuffle=False)
     data = data.compose(weighted("weights.parquet", seed=0))
 
-A sample is found by its address (url in its json) or by TAR/KEY, and passes with the chance that is
-its weight over the largest, anew in every pass; one that is in no row of weights.parquet never
-does. ``python sampler.py weights.parquet SHARD.tar ...`` counts what one pass would give.
+A sample passes with the chance that is its weight over the largest, anew in every pass; one that
+is in no row of weights.parquet never does. Its row is found, in this order, by its uid (in its
+json), by its address and caption together (url in its json; its txt, or caption in its json), by
+its address alone, where rows of one address then count with their mean weight, and by TAR/KEY.
+``python sampler.py weights.parquet SHARD.tar ...`` counts what one pass would give.
 """
 
 import itertools
@@ -42,23 +44,26 @@ import pyarrow.parquet as pq
 
 
 def read_weights(path):
-    """By id and by address: the weight over the largest."""
-    table = pq.read_table(path, columns=["id", "url", "weight"]).to_pydict()
+    """By id, (address, caption) and (address,): the mean of the weights, over the largest."""
+    table = pq.read_table(path, columns=["id", "url", "text", "weight"]).to_pydict()
     largest = max(table["weight"])
-    chance = {}
-    for name, url, weight in zip(table["id"], table["url"], table["weight"]):
-        chance[name] = weight / largest
-        if url:
-            chance[url] = weight / largest
-    return chance
+    sums = {}
+    for name, url, text, weight in zip(*(table[c] for c in ("id", "url", "text", "weight"))):
+        for key in (name, (url, text or ""), (url,)) if url else (name,):
+            total, n = sums.get(key, (0.0, 0))
+            sums[key] = (total + weight / largest, n + 1)
+    return {key: total / n for key, (total, n) in sums.items()}
 
 
 def chance_of(sample, chance):
-    """The chance of a WebDataset sample: a dict with __key__, and json or __url__."""
+    """The chance of a WebDataset sample: a dict with __key__, and json, txt or __url__."""
     told = sample.get("json", b"{}")
     facts = told if isinstance(told, dict) else json.loads(told)
+    url, text = facts.get("url"), sample.get("txt", facts.get("caption"))
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "replace")
     tar = os.path.basename(sample.get("__url__", "")).split(".")[0]
-    names = [facts.get("url"), facts.get("uid"), tar + "/" + sample["__key__"]]
+    names = [facts.get("uid"), (url, text or ""), (url,), tar + "/" + sample["__key__"]]
     return next((chance[name] for name in names if name in chance), 0.0)
 
 
@@ -114,7 +119,7 @@ def write_plan(
         pl.Series("weight", left / left.mean()),
         "id",
     ).write_parquet(folder / "subset.parquet")
-    (folder / "sampler.py").write_text(_SAMPLER, encoding="utf-8", newline="\n")
+    write_sampler(folder)
     files = {
         "weights.parquet": f"a weight for each of {len(inside):,} {rows.what}, 1 on average",
         "subset.parquet": f"{len(chosen):,} {rows.what} drawn by weight, with url, caption and "
@@ -130,3 +135,8 @@ def write_plan(
         files["kept-subset.npy"] = "the ids of the subset, sorted pairs u8,u8 as DataComp has them"
         files["kept-subset.parquet"] = "the same in hexadecimal"
     return files
+
+
+def write_sampler(folder: Path) -> None:
+    """Write ``sampler.py``, which reads the ``weights.parquet`` beside it."""
+    (folder / "sampler.py").write_text(_SAMPLER, encoding="utf-8", newline="\n")

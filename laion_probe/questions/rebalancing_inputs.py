@@ -41,6 +41,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 _CAPTIONS = "what captions and addresses say, uncorrected"
+_ID = ("id_high", "id_low")
 _COLUMNS = ("url", "text", "nsfw", "language", "uid")
 
 
@@ -257,7 +258,7 @@ def _of_tables(config: RebalanceConfig) -> Rows:
 
 def _of_shards(config: RebalanceConfig, names: Sequence[str], progress: Progress) -> Rows:
     groups = [_group(name, ()) for name in names]
-    kept = None if config.kept is None else _kept_ids(config.kept)
+    kept = None if config.kept is None else _kept_ids(Path(config.kept))
     shards = list_shards(config.shards, config.columns)
     units = list_units(shards)
     parts = []
@@ -271,27 +272,33 @@ def _of_shards(config: RebalanceConfig, names: Sequence[str], progress: Progress
         ]
         part = pl.DataFrame(columns)
         if kept is not None:
-            part = part.join(kept, on=["id_high", "id_low"], how="semi", maintain_order="left")
+            part = part.join(kept, on=_ID, how="inner", maintain_order="left")
         parts.append(part)
     frame = pl.concat(parts)
     progress("reading rows", len(units), len(units))
+    records, about = shard_records(shards, "unknown", ""), "rows of the shards"
+    if kept is not None and config.kept:
+        # of copies, as many as were kept: the first, as a filter of duplicates has it
+        frame = frame.filter(pl.int_range(pl.len()).over(_ID) < pl.col("times"))
+        if not len(frame):
+            raise ConfigError(
+                f"none of the rows is among the ids of {config.kept}: give the list that "
+                "was written for these very shards"
+            )
+        missing = int(kept["times"].sum()) - len(frame)
+        note = f"{missing:,} more rows that it lists are not in these shards" if missing else ""
+        records = (*records, _record(Path(config.kept), len(frame), note))
+        about += f" that {Path(config.kept).stem} lists" + (f" ({note})" if note else "")
     if not len(frame):
-        raise ConfigError(
-            f"none of the rows is among the ids of {config.kept}: give the list that "
-            "was written for these very shards"
-        )
+        raise ConfigError("the shards have no rows")
     variables = {
         g.name: _variable(g, frame[f"group {i}"].cast(pl.String)) for i, g in enumerate(groups)
     }
     pairs = frame.select("id_high", "id_low").iter_rows()
     ids = pl.Series("id", [f"{high:016x}{low:016x}" for high, low in pairs])
-    records = shard_records(shards, "unknown", "")
-    if config.kept:
-        records = (*records, _record(Path(config.kept), len(frame)))
     return Rows(
         what="rows",
-        about="rows of the shards"
-        + (f" that {Path(config.kept).stem} lists" if config.kept else ""),
+        about=about,
         frame=frame.select(ids, "url", "text", "id_high", "id_low"),
         inside=np.ones(len(frame), bool),
         variables=variables,
@@ -300,7 +307,8 @@ def _of_shards(config: RebalanceConfig, names: Sequence[str], progress: Progress
     )
 
 
-def _kept_ids(path: str) -> pl.DataFrame:
+def _kept_ids(path: Path) -> pl.DataFrame:
+    """How many ``times`` each id was kept: the list has a line a row that was."""
     try:
         pairs = np.load(path, allow_pickle=False)
     except (OSError, ValueError) as error:
@@ -311,7 +319,11 @@ def _kept_ids(path: str) -> pl.DataFrame:
         raise ConfigError(
             f"--kept {path} does not hold pairs of 64-bit ids: give a kept-RECIPE.npy"
         )
-    return pl.DataFrame({"id_high": pairs["f0"], "id_low": pairs["f1"]}).unique()
+    return (
+        pl.DataFrame({"id_high": pairs["f0"], "id_low": pairs["f1"]})
+        .group_by(_ID)
+        .agg(pl.len().cast(pl.Int64).alias("times"))
+    )
 
 
 def _group(name: str, attributes: Sequence[str]) -> Group:
@@ -385,7 +397,7 @@ def _with_before(run: Path, variables: Mapping[str, Variable]) -> dict[str, Vari
     return found
 
 
-def _record(path: Path, n: int) -> InputRecord:
+def _record(path: Path, n: int, note: str) -> InputRecord:
     return InputRecord(
-        kind="table", name=path.name, fingerprint=file_sha256(path), n_rows=n, already=""
+        kind="table", name=path.name, fingerprint=file_sha256(path), n_rows=n, already="", note=note
     )

@@ -7,6 +7,7 @@ import itertools
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from laion_probe.estimators.raking import Margin, Problem
 from laion_probe.estimators.raking_feasibility import Conflict, Wanted, attainable
 from laion_probe.questions.rebalancing_inputs import Variable
 
-__all__ = ["Targets", "margin_of", "read_targets", "refuse"]
+__all__ = ["Aim", "Targets", "aim_of", "read_targets", "refuse"]
 
 Floats = NDArray[np.float64]
 
@@ -27,6 +28,9 @@ _FORMS = (
 )
 
 
+#: Shares that sum to 1 but for rounding: off by no more than half a unit of the last digit a line,
+#: and by no more than this.
+_ROUNDING = 0.01
 #: More levels than this are counted in an error, not listed.
 _LEVELS_TOLD = 6
 
@@ -36,6 +40,8 @@ class Targets:
     """What is asked of one variable: shares of levels among those known, and sets to make equal.
 
     ``before`` asks for the shares before the filters. ``asked`` are the items as they were given.
+    ``whole`` says that they came as a table, of which a sum near 1 is meant as 1. ``digit`` is a
+    unit of the last digit of the share that was given with most.
     """
 
     variable: str
@@ -43,6 +49,26 @@ class Targets:
     equal: tuple[tuple[str, ...], ...]
     before: bool
     asked: tuple[str, ...]
+    whole: bool = False
+    digit: float = 1.0
+
+    @property
+    def rounding(self) -> float:
+        """What the sum of the shares may be off by, since they were rounded."""
+        return min(_ROUNDING, len(self.shares) * self.digit / 2)
+
+
+@dataclass(frozen=True)
+class Aim:
+    """The margin of one variable; levels of it that are ``skipped``, since nobody has them.
+
+    ``asked_sum`` is what the shares asked for sum to, where they were scaled to sum to 1.
+    """
+
+    margin: Margin
+    asked: tuple[str, ...]
+    skipped: tuple[str, ...]
+    asked_sum: float | None
 
 
 def read_targets(items: Sequence[str]) -> tuple[Targets, ...]:
@@ -53,82 +79,108 @@ def read_targets(items: Sequence[str]) -> tuple[Targets, ...]:
     """
     found: dict[str, Targets] = {}
     for item in items:
-        name, shares, equal, before = _read(item)
-        old = found.get(name, Targets(name, {}, (), False, ()))
-        if twice := [x for x in shares if x in old.shares]:
-            raise ConfigError(f"--target {item}: {twice[0]} of {name} has a target already")
-        if old.asked and (before or old.before):
-            raise ConfigError(f"--target {item}: {name} has a target already; 'before' sets all")
-        found[name] = Targets(
-            name,
-            {**old.shares, **shares},
-            (*old.equal, *((equal,) if equal is not None else ())),
-            before,
+        new = _read(item)
+        old = found.get(new.variable, Targets(new.variable, {}, (), False, ()))
+        if twice := [x for x in new.shares if x in old.shares]:
+            raise ConfigError(f"--target {item}: {twice[0]} of {new.variable} has a target already")
+        if old.asked and (new.before or old.before):
+            raise ConfigError(
+                f"--target {item}: {new.variable} has a target already; 'before' sets all"
+            )
+        found[new.variable] = Targets(
+            new.variable,
+            {**old.shares, **new.shares},
+            (*old.equal, *new.equal),
+            new.before,
             (*old.asked, item),
+            old.whole or new.whole,
+            min(old.digit, new.digit),
         )
     return tuple(found.values())
 
 
-def _read(item: str) -> tuple[str, dict[str, float], tuple[str, ...] | None, bool]:
-    """Variable, shares, levels to make equal (empty: the attribute's two), before."""
+def _read(item: str) -> Targets:
+    """One item; equal levels () stand for the attribute's two."""
+    asked_as = (item,)
     if item.endswith(".csv") and "=" in item:
         name, _, path = item.partition("=")
-        return name, _table(path), None, False
+        shares, digit = _table(path)
+        return Targets(name, shares, (), False, asked_as, whole=True, digit=digit)
     name, _, asked = item.rpartition(":")
     levels, equals, share = asked.rpartition("=")
     if name and asked == "parity":
-        return name, {}, (), False
+        return Targets(name, {}, ((),), False, asked_as)
     if name and asked == "before":
-        return name, {}, None, True
+        return Targets(name, {}, (), True, asked_as)
     if name and equals and share == "parity" and "," in levels:
-        return name, {}, tuple(x.strip() for x in levels.split(",")), False
-    number = _share(share) if name and equals and levels else None
-    if number is None:
+        equal = tuple(x.strip() for x in levels.split(","))
+        return Targets(name, {}, (equal,), False, asked_as)
+    if not (name and equals and levels):
         raise ConfigError(f"--target {item} is none of the forms {_FORMS}")
-    return name, {levels.strip(): number}, None, False
+    number = _share(share)
+    if number is None:
+        raise ConfigError(
+            f"--target {item}: {share!r} is no share from 0 to 1, nor from 0% to 100% (such as 0.4 "
+            "or 40%)"
+        )
+    return Targets(name, {levels.strip(): number[0]}, (), False, asked_as, digit=number[1])
 
 
-def _share(text: str) -> float | None:
-    """A share from 0 to 1, or percent; None where it is neither."""
+def _share(text: str) -> tuple[float, float] | None:
+    """A share from 0 to 1, or percent, and a unit of its last digit; None where it is neither."""
     text = text.strip()
+    of = Decimal(100 if text.endswith("%") else 1)
     try:
-        value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
-    except ValueError:
+        number = Decimal(text.removesuffix("%").strip())
+    except InvalidOperation:
         return None
-    return value if 0 <= value <= 1 else None
+    exponent = number.as_tuple().exponent
+    if not isinstance(exponent, int) or not 0 <= number <= of:  # else infinite, or no number
+        return None
+    return float(number / of), float(10.0 ** min(exponent, 0) / float(of))
 
 
-def _table(path: str) -> dict[str, float]:
+def _table(path: str) -> tuple[dict[str, float], float]:
+    """The shares of a CSV, and a unit of the last digit of the share that has most."""
     try:
         with Path(path).open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(f"target {path} cannot be read ({error}): give a CSV file") from None
-    if not rows or not {"level", "share"} <= set(rows[0]):
-        raise ConfigError(f"target {path}: give a CSV with the columns level and share")
+    if not rows:
+        raise ConfigError(f"target {path} has no rows: give a CSV with the columns level and share")
+    if not {"level", "share"} <= set(rows[0]):
+        there = ", ".join(repr(name) for name in rows[0] if name)
+        raise ConfigError(
+            f"target {path} has the columns {there}: give a CSV, parted by commas, with the "
+            "columns level and share"
+        )
     found: dict[str, float] = {}
+    digit = 1.0
     for number, row in enumerate(rows, 1):
         level, share = (row["level"] or "").strip(), _share(row["share"] or "")
-        if not level or level in found or share is None:
+        if not level or share is None:
             raise ConfigError(
-                f"target {path}, row {number}: each level once, with a share from 0 to 1 (or "
-                f"percent); it says {row['level']!r}, {row['share']!r}"
+                f"target {path}, row {number}: give a level and a share from 0 to 1, or a "
+                f"percentage with its % sign; it says {row['level']!r}, {row['share']!r}"
             )
-        found[level] = share
-    return found
+        if level in found:
+            raise ConfigError(f"target {path}, row {number}: {level!r} has a share already")
+        found[level], digit = share[0], min(digit, share[1])
+    return found, digit
 
 
-def margin_of(
+def aim_of(
     asked: Targets, v: Variable, inside: NDArray[np.bool_], unknown: str, skip_empty: bool
-) -> tuple[Margin, tuple[str, ...]]:
-    """The share that each level is to have among the rows ``inside``, and levels that are skipped.
+) -> Aim:
+    """The share that each level is to have among the rows ``inside``.
 
     Levels that are not named keep their shares among each other; those of unknown rows stay as they
     are (``keep``) or become 0 (``drop``).
     """
     n = np.bincount(v.code[inside], minlength=len(v.levels)).astype(float)
     share = n / n.sum()
-    target = _before(v, asked) if asked.before else _named(asked, v, share)
+    target, asked_sum = (_before(v, asked), None) if asked.before else _named(asked, v, share)
     skipped: tuple[str, ...] = ()
     if skip_empty:
         skipped = tuple(
@@ -148,11 +200,11 @@ def margin_of(
             f"{v.name} has {_there(v, share)}"
         )
     target[~is_unknown] *= (1 - float(target[is_unknown].sum())) / known
-    return Margin(v.name, v.levels, target / target.sum()), skipped
+    return Aim(Margin(v.name, v.levels, target / target.sum()), asked.asked, skipped, asked_sum)
 
 
-def _named(asked: Targets, v: Variable, share: Floats) -> Floats:
-    """Shares of the known levels, which sum to 1."""
+def _named(asked: Targets, v: Variable, share: Floats) -> tuple[Floats, float | None]:
+    """Shares of the known levels, which sum to 1; and their sum as given, where it was scaled."""
     known = np.array([level not in v.unknown for level in v.levels])
     if not (share[known] > 0).any():
         raise ConfigError(f"--target {asked.asked[0]}: every row is unknown by {v.name}")
@@ -166,21 +218,25 @@ def _named(asked: Targets, v: Variable, share: Floats) -> Floats:
             )
         target[at], free[at] = value, False
     named = float(target[known & ~free].sum())
-    if named > 1 + 1e-6:
+    others = float(now[free].sum())
+    asked_sum = None
+    as_printed = abs(named - 1) <= asked.rounding + 1e-9
+    if as_printed and (named > 1 or others <= 0 or (asked.whole and not asked.equal)):
+        target[known & ~free] /= named
+        asked_sum, named = (named if abs(named - 1) > 1e-6 else None), 1.0
+    if named > 1:
         raise ConfigError(
-            f"--target {', '.join(asked.asked)}: the shares sum to {_percent(named)}, more than "
-            "all; give shares of one whole"
+            f"--target {', '.join(asked.asked)}: the shares sum to {_exactly(named)}, more than "
+            "all, and by more than rounding of their last digits; give shares of one whole"
         )
-    left = max(0.0, 1 - named)
     if asked.shares:
-        others = float(now[free].sum())
-        if others <= 0 and left > 1e-3:
+        if others <= 0 and named < 1:
             raise ConfigError(
-                f"--target {', '.join(asked.asked)}: the shares sum to {_percent(named)}, and no "
-                f"row of another known level of {v.name} could have the rest: make them sum to 100 "
-                "%"
+                f"--target {', '.join(asked.asked)}: the shares sum to {_exactly(named)}, and no "
+                f"row of another known level of {v.name} could have the rest: make them sum to "
+                "100 %"
             )
-        target[free] = now[free] * (left / others if others > 0 else 0.0)
+        target[free] = now[free] * ((1 - named) / others if others > 0 else 0.0)
     for equal in asked.equal:
         names = equal or v.pair
         if not names:
@@ -196,7 +252,7 @@ def _named(asked: Targets, v: Variable, share: Floats) -> Floats:
             )
         target[at_] = target[at_].sum() / len(at_)
         free[at_] = False
-    return np.asarray(target)
+    return np.asarray(target), asked_sum
 
 
 def _before(v: Variable, asked: Targets) -> Floats:
@@ -311,3 +367,8 @@ def _range(low: float, high: float) -> str:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
+
+
+def _exactly(share: float) -> str:
+    """With as many digits as tell it from 100 %."""
+    return f"{100 * share:.8g} %"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from laion_probe.rebalance_result import Predicted, PredictedStage, RebalanceResult
+from laion_probe.rebalance_result import Predicted, PredictedStage, PriceOf, RebalanceResult
 from laion_probe.results import Claim, Estimate
 
 __all__ = ["cannot_say", "claims", "finding", "how_measured"]
@@ -15,7 +15,7 @@ def finding(r: RebalanceResult) -> tuple[str, ...]:
     asked = [item for v in r.variables for item in v.asked]
     price, subset = r.price, r.subset
     said = [
-        f"{r.n:,} {r.about}, get weights by which their labels have the margins that were asked "
+        f"{r.n:,} {r.about} get weights by which their labels have the margins that were asked "
         f"for: {'; '.join(asked)}.",
         f"The price: they are worth {price.effective:,.0f} of equal weight (a design effect of "
         f"{price.design_effect:.2f}), the largest weight is {price.largest:.2f} times the mean, "
@@ -38,6 +38,8 @@ def finding(r: RebalanceResult) -> tuple[str, ...]:
         )
         more = "" if len(few) <= 3 else f", and {len(few) - 3} more"
         said.append(f"Few are {named}{more}: weights repeat them, and add nobody.")
+    if price.slow:
+        said.append(_slow(price))
     if r.empty_levels or r.n_empty_cells:
         shown = [*r.empty_levels, *r.empty_cells][:3]
         named = "; ".join(" with ".join(f"{v}:{x}" for v, x in c.levels.items()) for c in shown)
@@ -47,6 +49,20 @@ def finding(r: RebalanceResult) -> tuple[str, ...]:
             "weight can mend that."
         )
     return tuple(said)
+
+
+def _slow(price: PriceOf) -> str:
+    """Why raking took long, and what that means for the weights."""
+    why = "the targets can only just be had"
+    if price.slow_margins:
+        why = (
+            f"the targets of {' and '.join(price.slow_margins)} can only just be had together "
+            "(without any one of these it would be quick)"
+        )
+    return (
+        f"Raking took {price.sweeps:,} sweeps: {why}, so that some rows get next to no weight and "
+        "a small change of a target may change the weights much."
+    )
 
 
 def _of(p: Predicted) -> str:
@@ -100,9 +116,9 @@ def how_measured(r: RebalanceResult) -> tuple[str, ...]:
     """The method, a sentence a part."""
     bound = "" if r.price.bound is None else f", none above {r.price.bound:g} times the mean"
     out = [
-        f"Weights are raked over {r.price.n_cells:,} cells in {r.price.sweeps:,} sweeps: of all "
-        f"weights with these margins{bound}, those nearest to equal ones (Deming and Stephan 1940; "
-        "Deville and Särndal 1992).",
+        f"Weights are raked over {r.price.n_cells:,} cells in {r.price.sweeps:,} "
+        f"sweep{'' if r.price.sweeps == 1 else 's'}: of all weights with these margins{bound}, "
+        "those nearest to equal ones (Deming and Stephan 1940; Deville and Särndal 1992).",
         "Levels that were not named keep their shares among each other. Rows of unknown level "
         + (
             "keep their share: targets are shares of the others."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -24,13 +24,14 @@ from laion_probe.preregistration import (
     made_since,
 )
 from laion_probe.questions.inputs import Inputs, model_record, shard_records
+from laion_probe.questions.preregistered_expectations import compared, counted
 from laion_probe.questions.repeating import without_folders
-from laion_probe.results import Finding
+from laion_probe.results import Finding, Shift
 from laion_probe.shards import file_sha256
 from laion_probe.store import fingerprint
 from laion_probe.vectors import open_embeddings
 
-__all__ = ["held_to", "package_versions", "plan_of"]
+__all__ = ["held_to", "package_versions", "plan_of", "planned_claims"]
 
 _PACKAGES = ("faiss-cpu", "ftfy", "numpy", "open_clip_torch", "polars", "pyarrow", "scipy", "torch")
 
@@ -85,7 +86,7 @@ def plan_of(config: ProbeConfig, inputs: Inputs, written: str = "") -> Registere
             fingerprint=fingerprint(inputs.recipe.model_dump(mode="json")),
         ),
         attributes=tuple(_attribute(a) for a in inputs.attributes),
-        claims=tuple(_claims(config, inputs)),
+        claims=planned_claims(config, inputs),
         inputs=tuple(_inputs(config, inputs)),
         model=dict(inputs.embedder.key) if inputs.embedder else {},
         packages=package_versions(),
@@ -122,20 +123,19 @@ def _attribute(a: Attribute) -> RegisteredAttribute:
     )
 
 
-def _claims(config: ProbeConfig, inputs: Inputs) -> Iterator[RegisteredClaim]:
+def planned_claims(config: ProbeConfig, inputs: Inputs) -> tuple[RegisteredClaim, ...]:
     """The claims that the finding makes or withholds, if the concept is found."""
+    claims = []
     has_pictures = bool(config.images or config.embeddings)
     for a in inputs.attributes:
         share = f"the share of {a.contrast} among {a.contrast} or {a.against}, near the concept,"
         if has_pictures and inputs.recipe.deciding:
-            yield RegisteredClaim(
-                id=f"recipe:{a.name}",
-                about=f"{share} after the recipe {inputs.recipe.name} less before it",
-            )
+            about = f"{share} after the recipe {inputs.recipe.name} less before it"
+            claims.append(RegisteredClaim(id=f"recipe:{a.name}", about=about))
         if has_pictures and config.generated:
-            yield RegisteredClaim(
-                id=f"generator:{a.name}", about=f"{share} of generated pictures less of the data"
-            )
+            about = f"{share} of generated pictures less of the data"
+            claims.append(RegisteredClaim(id=f"generator:{a.name}", about=about))
+    return tuple(claims)
 
 
 def _inputs(config: ProbeConfig, inputs: Inputs) -> Iterator[RegisteredInput]:
@@ -183,9 +183,12 @@ def _table(kind: str, path: str) -> RegisteredInput:
     return _input(kind, file.name, content)
 
 
-def held_to(registered: Registered, used: Registered, finding: Finding) -> Preregistered:
-    """How a run that did what ``used`` says keeps to what was registered."""
+def held_to(
+    registered: Registered, used: Registered, finding: Finding, shifts: Sequence[Shift]
+) -> Preregistered:
+    """How a run that did what ``used`` says keeps to what was registered, and to what expected."""
     found = deviations(registered, used)
+    expectations = compared(registered, used, finding.claims, shifts)
     made = {c.id: c for c in finding.claims}
     planned = {c.id: c.about for c in registered.claims}
     about = {c.id: c.about for c in used.claims} | planned
@@ -207,11 +210,11 @@ def held_to(registered: Registered, used: Registered, finding: Finding) -> Prere
     return Preregistered(
         hash=registered.hash,
         written=registered.written,
-        expected=registered.expected,
+        expectations=expectations,
         deviations=found,
         made_since=made_since(registered, used),
         claims=tuple(claims),
-        sentence=_sentence(registered, found),
+        sentence=" ".join(filter(None, (_sentence(registered, found), counted(expectations)))),
     )
 
 

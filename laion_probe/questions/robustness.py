@@ -111,7 +111,7 @@ def _run_of(folder: Path) -> tuple[ProbeConfig, ProbeResult]:
     kind, result = open_result(folder)
     if not isinstance(result, ProbeResult):
         raise ConfigError(f"{folder} is a run of {kind}: give the folder of a probe run")
-    path = folder / "run.json"
+    path = (folder.parent if folder.is_file() else folder) / "run.json"
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
         values, where = dict(told["config"]), Path(told["working_directory"])

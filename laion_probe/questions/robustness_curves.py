@@ -7,15 +7,22 @@ from dataclasses import dataclass
 from statistics import median
 
 import numpy as np
-from numpy.typing import NDArray
 
 from laion_probe.estimate import Sample, share
 from laion_probe.probe_result import ProbeResult
 from laion_probe.questions.robustness_choices import NONE, Listed
 from laion_probe.questions.robustness_reruns import Said
+from laion_probe.questions.robustness_verdict import told
 from laion_probe.questions.robustness_words import hinge
-from laion_probe.results import Claim, Estimate, Shift
-from laion_probe.robustness_result import ByChoice, Choice, ClaimCurve, Outcome, Verdict
+from laion_probe.results import Claim, Estimate
+from laion_probe.robustness_result import (
+    VERDICTS,
+    ByChoice,
+    Choice,
+    ClaimCurve,
+    Outcome,
+    Verdict,
+)
 
 __all__ = ["Reruns", "curve", "reproduced"]
 
@@ -43,23 +50,10 @@ def reproduced(run: ProbeResult, said: Mapping[str, Said]) -> bool:
         again = said.get(claim.id)
         if again is None or again.claim is None or again.claim.supported != claim.supported:
             return False
-        was = _of_run(claim, run)[1]
-        if again.by != claim.estimate.split("/")[3] or not _same(was, again.estimate):
+        was = told(claim, run.shifts)
+        if again.by != was.by or not _same(was.estimate, again.estimate):
             return False
     return True
-
-
-def _of_run(claim: Claim, run: ProbeResult) -> tuple[Shift, Estimate | None]:
-    """The change that a claim of the run is of, and the estimate of it that is quoted."""
-    index, by = claim.estimate.split("/")[2:]
-    shift = run.shifts[int(index)]
-    return shift, shift.corrected if by == "corrected" else shift.difference
-
-
-def _verdict(claim: Claim, quoted: Estimate | None) -> Verdict:
-    if not claim.supported or quoted is None or quoted.value is None:
-        return "cannot tell"
-    return "higher" if quoted.value > 0 else "lower" if quoted.value < 0 else "no change"
 
 
 def _same(a: Estimate | None, b: Estimate | None) -> bool:
@@ -74,7 +68,7 @@ def _same(a: Estimate | None, b: Estimate | None) -> bool:
 
 
 def curve(reruns: Reruns, claim: Claim, title: str) -> ClaimCurve:
-    """A claim of the run under every specification, counted as the run's own verdict goes."""
+    """A claim of the run under every specification, counted by what each says of it."""
     listed = reruns.listed
     said = [s.get(claim.id) or s.get("") or _NOT_MADE for s in reruns.said]
     by_raters = said[0].by == "corrected"
@@ -82,32 +76,24 @@ def curve(reruns: Reruns, claim: Claim, title: str) -> ClaimCurve:
         _outcome(i, s, by_raters and listed.specifications[i]["raters"] != NONE)
         for i, s in enumerate(said)
     ]
-    shift, quoted = _of_run(claim, reruns.run)
-    own = _verdict(claim, quoted)
+    own = told(claim, reruns.run.shifts)
     counted = [o for o, is_listed in zip(outcomes, listed.listed, strict=True) if is_listed]
-    tally = _tally(counted, own)
     by_choice = tuple(
-        _by_choice(
-            c, own, [o for o in counted if _choice(listed, o.specification, c.axis) == c.name]
-        )
+        _by_choice(c, [o for o in counted if _choice(listed, o.specification, c.axis) == c.name])
         for c in reruns.choices
     )
-    same = np.array([o.verdict == own for o in counted])
     return ClaimCurve(
         id=claim.id,
         title=title,
-        attribute=shift.attribute,
-        contrast_level=shift.contrast_level,
+        attribute=own.shift.attribute,
+        contrast_level=own.shift.contrast_level,
         text=claim.text,
-        verdict=own,
+        verdict=own.verdict,
         n=len(counted),
-        n_same=tally["same"],
-        n_opposite=tally["opposite"],
-        n_cannot_tell=tally["cannot tell"],
-        n_failed=tally["failed"],
-        same=_share_of(same, listed, reruns.level),
+        counts=_counts(counted),
+        shares=_shares(counted, listed, reruns.level),
         by_choice=by_choice,
-        hinges=hinge(by_choice),
+        hinges=hinge(by_choice, own.verdict),
         outcomes=tuple(sorted(outcomes, key=_place)),
     )
 
@@ -128,43 +114,35 @@ def _outcome(i: int, said: Said, needs_ratings: bool) -> Outcome:
     if needs_ratings and said.by != "corrected":
         reason = f"not corrected by raters: {said.reason or 'too few ratings'}"
         return Outcome(specification=i, verdict="failed", by="", estimate=None, reason=reason)
-    verdict = _verdict(said.claim, said.estimate)
     return Outcome(
-        specification=i, verdict=verdict, by=said.by, estimate=said.estimate, range=said.range
+        specification=i,
+        verdict=said.verdict,
+        by=said.by,
+        estimate=said.estimate,
+        range=said.range,
     )
 
 
-_OPPOSITE: dict[Verdict, Verdict] = {"higher": "lower", "lower": "higher"}
+def _counts(outcomes: Sequence[Outcome]) -> dict[Verdict, int]:
+    said = [o.verdict for o in outcomes]
+    return {verdict: said.count(verdict) for verdict in VERDICTS}
 
 
-def _tally(outcomes: Sequence[Outcome], own: Verdict) -> dict[str, int]:
-    """Same and opposite are as the run says; of a withheld claim, neither way is the opposite."""
-    verdicts = [o.verdict for o in outcomes]
-    return {
-        "same": verdicts.count(own),
-        "opposite": verdicts.count(_OPPOSITE[own]) if own in _OPPOSITE else 0,
-        "cannot tell": verdicts.count("cannot tell"),
-        "failed": verdicts.count("failed"),
-    }
-
-
-def _by_choice(choice: Choice, own: Verdict, outcomes: Sequence[Outcome]) -> ByChoice:
-    tally = _tally(outcomes, own)
+def _by_choice(choice: Choice, outcomes: Sequence[Outcome]) -> ByChoice:
     changes = [o.estimate.value for o in outcomes if o.estimate and o.estimate.value is not None]
     return ByChoice(
         axis=choice.axis,
         choice=choice.name,
         n=len(outcomes),
-        n_same=tally["same"],
-        n_opposite=tally["opposite"],
-        n_cannot_tell=tally["cannot tell"],
-        n_failed=tally["failed"],
+        counts=_counts(outcomes),
         median=median(changes) if changes else None,
     )
 
 
-def _share_of(same: NDArray[np.bool_], listed: Listed, level: float) -> Estimate:
-    n = len(same)
+def _shares(outcomes: Sequence[Outcome], listed: Listed, level: float) -> dict[Verdict, Estimate]:
+    """The share of specifications that says each; an interval only where they were drawn."""
+    n = len(outcomes)
+    said = np.array([o.verdict for o in outcomes])
     if listed.sampled:
         design = Sample(
             np.arange(n),
@@ -172,13 +150,16 @@ def _share_of(same: NDArray[np.bool_], listed: Listed, level: float) -> Estimate
             level,
             "specifications were drawn by seed from all that are possible",
         )
-        return share(same, np.ones(n, dtype=bool), design)
-    return Estimate(
-        value=float(same.mean()),
-        low=None,
-        high=None,
-        level=level,
-        n=n,
-        units=n,
-        method="all specifications, counted: a share of choices has no interval",
-    )
+        return {v: share(said == v, np.ones(n, dtype=bool), design) for v in VERDICTS}
+    return {
+        v: Estimate(
+            value=float((said == v).mean()),
+            low=None,
+            high=None,
+            level=level,
+            n=n,
+            units=n,
+            method="all specifications, counted: a share of choices has no interval",
+        )
+        for v in VERDICTS
+    }

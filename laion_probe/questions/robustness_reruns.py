@@ -33,7 +33,9 @@ from laion_probe.questions.robustness_choices import (
     ratings_by,
     with_detector,
 )
+from laion_probe.questions.robustness_verdict import told
 from laion_probe.results import Claim, Composition, Estimate, Shift, Stage
+from laion_probe.robustness_result import Verdict
 from laion_probe.shifts import (
     Labelled,
     adjusted,
@@ -71,9 +73,10 @@ class Opened:
 
 @dataclass(frozen=True)
 class Said:
-    """A claim as one specification has it: its estimates, or why there are none."""
+    """A claim as one specification has it: its answer and estimates, or why there are none."""
 
     claim: Claim | None
+    verdict: Verdict = "failed"
     by: str = ""
     estimate: Estimate | None = None
     range: Estimate | None = None
@@ -310,13 +313,11 @@ def _stage(name: str, mask: Bools, compositions: dict[str, Composition]) -> Stag
 
 def _said(claim: Claim, chain: Chain, why_not: Mapping[str, str]) -> Said:
     """The claim with the estimates that it quotes and that decide it."""
-    _, _, index, by = claim.estimate.split("/")
-    shift = chain.shifts[int(index)]
-    quoted = shift.corrected if by == "corrected" else shift.difference
-    decides = shift.with_known_errors if by == "with_known_errors" else None
-    if quoted is None or quoted.value is None:
-        return Said(claim, by, reason="too few pictures: the change is not defined")
-    return Said(claim, by, quoted, decides, reason=_uncorrected(shift, why_not))
+    t = told(claim, chain.shifts)
+    if t.estimate is None or t.estimate.value is None:
+        reason = "too few pictures: the change is not defined"
+        return Said(claim, by=t.by, reason=reason)
+    return Said(claim, t.verdict, t.by, t.estimate, t.range, _uncorrected(t.shift, why_not))
 
 
 def _uncorrected(shift: Shift, why_not: Mapping[str, str]) -> str:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from laion_probe.probe_result import ProbeResult
 from laion_probe.questions.inputs import Inputs
-from laion_probe.questions.robustness_choices import Listed
-from laion_probe.robustness_result import AXES, ByChoice, Choice, ClaimCurve
+from laion_probe.questions.robustness_choices import RUN, Listed
+from laion_probe.robustness_result import (
+    AXES,
+    VERDICTS,
+    ByChoice,
+    Choice,
+    ClaimCurve,
+    Verdict,
+)
 
 __all__ = ["cannot_say", "finding_of", "hinge", "how_measured", "title_of"]
 
+#: What data can tell.
+_TELLING: tuple[Verdict, ...] = ("higher", "lower", "no change")
 #: Shares of two choices that differ by less are no hinge.
 _HINGE = 0.25
 
@@ -21,7 +30,7 @@ _NAMES = {
     "raters": "whose labels count",
 }
 
-_ANSWERS = {
+_ANSWERS: dict[Verdict, str] = {
     "higher": "higher",
     "lower": "lower",
     "no change": "no change",
@@ -41,59 +50,83 @@ def title_of(claim: str, attribute: str) -> str:
     return f"{attribute[:1].upper()}{attribute[1:]}, {kinds.get(kind, kind)}"
 
 
-def hinge(by_choice: Sequence[ByChoice]) -> str:
-    """The axis whose choices differ most in how often they say what the run says; '' if by little.
+def hinge(by_choice: Sequence[ByChoice], own: Verdict) -> str:
+    """The axis whose choices differ most in how often they say it; '' if by little.
 
-    Failed specifications do not say it.
+    It is what the run says, ``own``; of a run that cannot tell, anything that data can tell. Failed
+    specifications do not say it.
 
-    >>> said = {"run": (8, 8), "double": (0, 8)}
-    >>> hinge([
-    ...     ByChoice(axis="threshold", choice=c, n=n, n_same=k, n_opposite=0, n_cannot_tell=n - k,
-    ...         n_failed=0, median=None) for c, (k, n) in said.items()])
-    'It turns most on where near ends: the same in 8 of 8 with run, in 0 of 8 with double.'
+    >>> def of(choice: str, lower: int) -> ByChoice:
+    ...     counts = {v: 0 for v in VERDICTS} | {"lower": lower, "cannot tell": 8 - lower}
+    ...     return ByChoice(axis="threshold", choice=choice, n=8, counts=counts, median=None)
+    >>> hinge([of("run", 8), of("double", 0)], "lower")
+    'It turns most on where near ends: lower in 8 of 8 with the run's own, in 0 of 8 with double.'
     """
     best: tuple[float, str] = (0.0, "")
+    says: tuple[Verdict, ...] = (own,)
+    words = _ANSWERS[own]
+    if own == "cannot tell":
+        says, words = _TELLING, "these data can tell"
     for axis in AXES:
-        shares = [(b.n_same / b.n, b) for b in by_choice if b.axis == axis and b.n]
-        if len(shares) < 2:
+        of_axis = [(_n(b, says) / b.n, b) for b in by_choice if b.axis == axis and b.n]
+        if len(of_axis) < 2:
             continue
-        (least, few), (most, many) = (
-            min(shares, key=lambda pair: pair[0]),
-            max(shares, key=lambda pair: pair[0]),
-        )
+        least, few = min(of_axis, key=lambda pair: pair[0])
+        most, many = max(of_axis, key=lambda pair: pair[0])
         if most - least > best[0]:
-            words = (
-                f"It turns most on {_NAMES[axis]}: the same in {many.n_same} of {many.n} with "
-                f"{many.choice}, in {few.n_same} of {few.n} with {few.choice}"
-                f"{f' ({few.n_failed} not computed)' if few.n_failed else ''}."
+            failed = few.counts["failed"]
+            said = (
+                f"It turns most on {_NAMES[axis]}: {words} in {_n(many, says)} of {many.n} with "
+                f"{_choice(many)}, in {_n(few, says)} of {few.n} with {_choice(few)}"
+                f"{f' ({failed} not computed)' if failed else ''}."
             )
-            best = (most - least, words)
+            best = (most - least, said)
     return best[1] if best[0] >= _HINGE else ""
 
 
+def _choice(b: ByChoice) -> str:
+    return "the run's own" if b.choice == RUN else b.choice
+
+
+def _n(b: ByChoice, says: Iterable[Verdict]) -> int:
+    return sum(b.counts[verdict] for verdict in says)
+
+
 def finding_of(claims: Sequence[ClaimCurve], listed: Listed, reproduced: bool) -> Iterator[str]:
-    """A sentence a claim."""
+    """A sentence a claim: what the run says, and beside it what the specifications say."""
     if not reproduced:
         yield (
             "The run's own choices no longer give the run's numbers: its inputs, its ratings or "
             "laion-probe are not what they were. What follows is of what is there now."
         )
-    drawn = f" (drawn from {listed.n_possible})" if listed.sampled else ""
     for c in claims:
-        is_open = c.verdict == "cannot tell"
-        another = c.n - c.n_same - c.n_opposite - c.n_failed - (0 if is_open else c.n_cannot_tell)
-        parts = [
-            f"the opposite in {c.n_opposite}" if c.verdict in ("higher", "lower") else "",
-            f"these data cannot tell in {c.n_cannot_tell}" if not is_open else "",
-            f"a change in {another}" if another else "",
-            f"not to be computed in {c.n_failed}" if c.n_failed else "",
-        ]
-        said = ", ".join(part for part in parts if part)
-        yield (
-            f"{c.title} (the run: {_ANSWERS[c.verdict]}): the same in {c.n_same} of {c.n} "
-            f"specifications{drawn}{f'; {said}' if said else ''}."
-            + (f" {c.hinges}" if c.hinges else "")
+        drawn = f" (drawn from {listed.n_possible})" if listed.sampled else ""
+        said = [f"{c.title}. The run: {_ANSWERS[c.verdict]}.", _counted(c, drawn), c.hinges]
+        yield " ".join(part for part in said if part)
+
+
+def _counted(c: ClaimCurve, drawn: str) -> str:
+    """What the specifications say; they are never called as the run where none can tell."""
+    of = f"Of {c.n} specification{'s' * (c.n != 1)}{drawn}"
+    failed = c.counts["failed"]
+    if failed == c.n:
+        return f"{of}: none could be computed."
+    if not any(c.counts[v] for v in _TELLING):
+        rest = f", {failed} could not be computed" if failed else ""
+        return (
+            f"No specification{' that was drawn' if drawn else ''} can tell: {of.lower()}, "
+            f"{c.counts['cannot tell']} cannot{rest}. "
+            "That is no evidence that nothing changes."
         )
+    parts = [f"{v} in {c.counts[v] or 'none'}" for v in ("higher", "lower")]
+    if c.verdict == "lower":
+        parts.reverse()
+    if "no change" in (c.verdict, *(v for v in VERDICTS if c.counts[v])):
+        parts.append(f"no change in {c.counts['no change'] or 'none'}")
+    parts.append(f"these data cannot tell in {c.counts['cannot tell'] or 'none'}")
+    if failed:
+        parts.append(f"not computed in {failed}")
+    return f"{of}: {', '.join(parts)}."
 
 
 def how_measured(
@@ -114,25 +147,40 @@ def how_measured(
         "withheld."
     )
     yield (
-        "“The same” is the run's own answer: a change in the same direction, none, or that these "
-        "data cannot tell. A specification that could not be computed counts as not saying it."
+        "Every specification is counted once: higher or lower, where the interval that decides "
+        "lies on that side of zero; these data cannot tell, where zero is in it; not computed, "
+        "with the reason; and, of a full count alone, no change. These add up to the "
+        "specifications. The run's own answer is told beside them: a run that cannot tell claims "
+        "nothing that they could support."
     )
     yield (
         "Ratings stay a sample of what the run itself took for near: a specification that takes "
         "other pictures than were rated has no correction, and is told as not computed."
     )
-    if run.preregistered is not None:
-        yield (
-            f"The run was preregistered (hash {run.preregistered.hash[:12]}…): its own "
-            "specification is the one that was chosen before anything was looked at."
+    if (plan := run.preregistered) is not None:
+        n = len(plan.deviations)
+        yield f"The run was preregistered (hash {plan.hash[:12]}…)" + (
+            f", and deviates from its plan in {n} thing{'s' * (n > 1)}: its own specification is "
+            "not the one that was registered."
+            if n
+            else ": its own specification is the one that was registered."
         )
 
 
 def cannot_say(inputs: Inputs, reproduced: bool) -> Iterator[str]:
     """What a specification curve cannot say."""
     yield (
-        "The share of specifications is no probability and no p-value: they share their pictures, "
-        "and what is among the choices was chosen too. Many poor choices can outvote a good one."
+        "Specifications are no sample of anything: what is among the choices was chosen too, and "
+        "they share their pictures. How many of them say something is no probability and no "
+        "p-value, and many poor choices can outvote a good one."
+    )
+    yield (
+        "Which choice is right. Where the answer turns on one, that choice is to be argued for; "
+        "the count does not settle it."
+    )
+    yield (
+        "That nothing changes, where no specification can tell: what these data cannot tell, with "
+        "whatever choice, may still be so."
     )
     yield (
         "An interval of one specification is about sampling alone, as in the run; the spread over "

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from laion_probe.errors import ConfigError
-from laion_probe.questions.card import Card
+from laion_probe.questions.card import README, Card
 from laion_probe.questions.datasheet_files import write_file
 from laion_probe.render.card_croissant import croissant_json
 from laion_probe.render.card_model import model_card
@@ -23,7 +23,7 @@ from laion_probe.store import atomic_file
 
 __all__ = ["write_card"]
 
-README, CROISSANT, MODEL = "README.md", "croissant.json", "model-card.md"
+CROISSANT, MODEL = "croissant.json", "model-card.md"
 
 _SEAL = re.compile(r"\n<!-- laion-probe card; sha256 of what is above: ([0-9a-f]{64}) -->\n\Z")
 
@@ -42,7 +42,7 @@ def write_card(card: Card) -> Iterator[str]:
                 f"{file} was written or changed by hand: move it away, or give --replace to write "
                 "over it (what people say of the data set belongs into answers.toml)"
             )
-    tables = card_tables(card.datasheet)
+    tables = card_tables(card)
     try:
         write_card_tables(tables, folder)
         for name, content in summary_page(card).items():
@@ -81,5 +81,10 @@ def _lines(card: Card, texts: list[str]) -> Iterator[str]:
         yield (
             f"nobody has stated {', '.join(card.missing)}: the cards say so; fill in [about] of "
             "answers.toml, run `laion-probe datasheet` again, and then this"
+        )
+    if card.required:
+        yield (
+            f"note: Croissant 1.1 requires {', '.join(card.required)}; mlcroissant reads "
+            f"{CROISSANT} without"
         )
     yield from (f"note: {said}" for said in card.refused)

@@ -1,9 +1,10 @@
 """``croissant.json``: the datasheet as Croissant 1.1 with the vocabulary for responsible AI.
 
-Source: the Croissant Format Specification 1.1 (http://mlcommons.org/croissant/1.1), provenance in
-the terms of PROV-O as it recommends. The records are the composition, what filters did and the runs
-behind the numbers; the data set's own files are not described, since a datasheet does not know
-where they are published.
+Source: the Croissant Format Specification 1.1 (http://mlcommons.org/croissant/1.1;
+mlcommons/croissant, docs/croissant-spec-1.1.md), provenance in the terms of PROV-O as it
+recommends, labels by ``prov:label`` as in its examples (PROV-O itself has none). The records are
+the composition, what filters did and the runs behind the numbers; the data set's own files are not
+described, since a datasheet does not know where they are published.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ __all__ = ["croissant_json"]
 
 Json = dict[str, object]
 
-#: Of the specification's appendix 1, with the namespace of schema.org that mlcroissant knows.
+#: Of the specification's appendix 1, with the namespace of schema.org that mlcroissant knows, four
+#: names that mlcroissant asks for (path, repeated, replace, samplingRate), and PROV-O.
 CONTEXT: Json = {
     "@language": "en",
     "@vocab": "https://schema.org/",
@@ -70,6 +72,7 @@ CONTEXT: Json = {
     "subField": "cr:subField",
     "transform": "cr:transform",
     "unArchive": "cr:unArchive",
+    "value": "cr:value",
 }
 CONFORMS_TO = ["http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0"]
 _PARQUET = "application/x-parquet"
@@ -100,7 +103,7 @@ def croissant_json(card: Card, tables: tuple[CardTable, ...]) -> str:
         "@type": "sc:Dataset",
         **_about(card),
         "conformsTo": CONFORMS_TO,
-        **rai_properties(card.datasheet),
+        **rai_properties(card),
         **_provenance(card),
         "distribution": files,
         "recordSet": [_records(table, card) for table in filled],
@@ -127,7 +130,7 @@ def _about(card: Card) -> Json:
         ],
         "datePublished": card.published,
         "version": text.clean(about.version.strip()),
-        "inLanguage": list(card.languages),
+        "inLanguage": list(card.languages.tags),
         "citeAs": text.clean(about.citation.strip()),
     }
     return {key: value for key, value in found.items() if value}
@@ -140,25 +143,30 @@ def _provenance(card: Card) -> Json:
 
 
 def _activity(recipe: Lineage) -> Json:
-    title = text.clean(recipe.title)
+    """A recipe with its steps; each was informed by the one before it, for a list has no order."""
+    name = f"recipe/{quote(recipe.recipe)}"
+    steps = [
+        {
+            "@type": "prov:Activity",
+            "@id": f"{name}/{number}",
+            "prov:label": text.clean(step.title),
+            "name": text.clean(step.id),
+            "description": text.clean(
+                f"Step {number}: {step.title}{removed_words(step)}; source: "
+                f"{step.source or recipe.source} ({step.confidence})"
+            ),
+            **({"prov:wasInformedBy": {"@id": f"{name}/{number - 1}"}} if number > 1 else {}),
+        }
+        for number, step in enumerate(recipe.steps, 1)
+    ]
+    source = f"; source: {recipe.source}" if recipe.source else ""
     return {
         "@type": "prov:Activity",
-        "prov:label": title,
+        "@id": name,
+        "prov:label": text.clean(recipe.title),
         "name": text.clean(recipe.recipe),
-        "description": text.clean(f"Filters that the rows had passed; source: {recipe.source}"),
-        "dct:hasPart": [
-            {
-                "@type": "prov:Activity",
-                "position": number,
-                "prov:label": text.clean(step.title),
-                "name": text.clean(step.id),
-                "description": text.clean(
-                    f"{step.title}{removed_words(step)}; source: {step.source or recipe.source} "
-                    f"({step.confidence})"
-                ),
-            }
-            for number, step in enumerate(recipe.steps, 1)
-        ],
+        "description": text.clean(f"Filters that the rows had passed{source}"),
+        **({"dct:hasPart": steps} if steps else {}),
     }
 
 
@@ -177,13 +185,14 @@ def _file(name: str, encoding: str, folder: Path, about: str) -> Json:
 
 
 def _records(table: CardTable, card: Card) -> Json:
-    runs = [{"@id": quote(run.file)} for run in card.datasheet.evidence]
+    named = {row.get("evidence", row.get("id")) for row in table.rows}
+    runs = [{"@id": quote(run.file)} for run in card.datasheet.evidence if run.id in named]
     return {
         "@type": "cr:RecordSet",
         "@id": table.name,
         "name": table.name,
         "description": table.about,
-        "prov:wasDerivedFrom": runs,
+        **({"prov:wasDerivedFrom": runs} if runs else {}),
         "prov:wasAttributedTo": {
             "@type": "prov:SoftwareAgent",
             "prov:label": f"laion-probe {card.datasheet.version}",

@@ -5,13 +5,14 @@ It follows "Bias, Risks, and Limitations" of the Hugging Face Hub's model cards.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from html import escape
 from urllib.parse import quote
 
-from laion_probe.datasheet_result import DatasheetResult
 from laion_probe.questions.card import Card
+from laion_probe.questions.card_evidence import Headline
 from laion_probe.render import text
+from laion_probe.render.card_errors import PERCEIVED, errors_words, headlines, methods
 from laion_probe.render.card_markdown import md, table
 from laion_probe.render.card_words import (
     Group,
@@ -20,6 +21,7 @@ from laion_probe.render.card_words import (
     is_generated,
     level_words,
     share_words,
+    stage_title,
     stage_words,
 )
 
@@ -32,7 +34,7 @@ def model_card(card: Card) -> str:
     if not sheet.generators:
         return ""
     names = text.join([md(name) for name in sheet.generators])
-    data = md(card.title) or "the data set of this datasheet"
+    data = md(card.title) or "a data set that has no name"
     shown = [
         group
         for group in compositions(sheet.compositions)
@@ -41,49 +43,121 @@ def model_card(card: Card) -> str:
     parts = [
         "## Bias, Risks, and Limitations",
         f"> {md(sheet.data_note)}" if sheet.data_note else "",
-        f"What {names} drew was compared with pictures of {data}. Attributes of people are how "
-        "they are perceived, not who they are; intervals are of sampling alone unless the line "
-        "above a table names raters. That shares differ does not say which part of the data, or of "
-        "the training, makes them differ. Links are relative to the folder of the datasheet.",
-        *_tables(sheet, shown),
+        f"Pictures that {names} drew, beside pictures of {data}.",
+        f"{md(PERCEIVED)} Shares of two tables below are of different pictures and do not compare: "
+        "each table says what its shares are of. Brackets hold intervals, which are of sampling "
+        "alone: errors of the labels come on top, as far as they are known. That shares differ "
+        "does not say which part of the data, or of the training, makes them differ. Links lead "
+        "to the runs, in the folder of the datasheet.",
+        *(part for group in shown for part in _group(card, group)),
     ]
     if not shown:
         parts.append("No composition of generated pictures stands in this datasheet.")
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _tables(sheet: DatasheetResult, groups: Iterable[Group]) -> Iterator[str]:
-    """Of each group what was generated, beside the pictures of its data."""
-    for group in groups:
-        name = text.attribute_name(group.attribute)
-        yield f"### {md(f'{group.concept}: {name}' if group.concept else name)}"
-        levels = sorted({100 * row.interval_level for row in group.cells.values()})
-        ends = text.join([f"{level:g} %" for level in levels])
-        yield f"Labels: {md(group.labels)}. In brackets: {ends} intervals, where there are any."
-        yield _table(group, sheet)
-
-
-def _table(group: Group, sheet: DatasheetResult) -> str:
-    """Levels by stages, each share a link to the run that it stands in."""
+def _group(card: Card, group: Group) -> Iterator[str]:
+    """What was generated beside the pictures of its data: the headline, then every level."""
+    name = text.attribute_name(group.attribute)
+    yield f"### {md(f'{group.concept}: {name}' if group.concept else name)} ({md(group.labels)})"
+    yield md(errors_words(group, card.behind))
     ours = [stage for stage in group.stages if is_generated(stage)]
-    shown = (*data_stages(group), *ours)
-    files = {run.id: run.file for run in sheet.evidence}
+    stages = (*data_stages(group), *ours)
+    rows = {stage: row for (stage, _), row in group.cells.items() if stage in stages}
+    titles = {stage_words(s): stage_title(card, row) for s, row in rows.items()}
+    named = [f"{words} is {title}" for words, title in titles.items() if title != words]
+    if named:
+        yield md(f"Of what: {'; '.join(named)}.")
+    found = headlines(group, card.behind)
+    known = [stage for stage in stages if stage in found]
+    if known:
+        first = found[known[0]]
+        yield (
+            f"Read as {md(level_words(first.level))}, **of the pictures read as "
+            f"{md(level_words(first.level))} or {md(level_words(first.against))}**:"
+        )
+        yield _headline_table(card, group, {stage: found[stage] for stage in known})
+        yield from _differences(card, group, known)
+    bases = dict.fromkeys(card.behind.base(row) for row in group.cells.values())
+    yield f"Every level, unknown included, **of {md(text.join(list(bases)))}**:"
+    yield _level_table(card, group, stages)
+    levels = sorted({100 * row.interval_level for row in group.cells.values()})
+    ends = text.join([f"{level:g} %" for level in levels])
+    how = methods(group, card.behind)
+    yield f"In brackets: {ends} intervals" + (f" ({md(how)})." if how else ", where there are any.")
+
+
+def _headline_table(card: Card, group: Group, found: dict[str, Headline]) -> str:
+    """One row a stage: the share, what it is of, and what the labels' errors allow."""
+    errors = any(h.errors is not None for h in found.values())
+    rated = any(h.n_rated is not None for h in found.values())
+    head = (
+        ("", "Share", "Pictures read as either")
+        + ("With measured errors",) * errors
+        + ("Rated",) * rated
+    )
+
+    def cells(stage: str, h: Headline) -> Iterator[str]:
+        yield md(stage_words(stage))
+        yield _link(card, share_words(h.share), group.evidence, h.pointer)
+        yield text.count(h.share.n)
+        if errors:
+            place = h.pointer.rpartition("/")[0] + "/with_known_errors"
+            said = "not measured" if h.errors is None else str(text.show(h.errors, "range"))
+            yield said if h.errors is None else _link(card, said, group.evidence, place)
+        if rated:
+            yield "none" if h.n_rated is None else text.count(h.n_rated)
+
+    return table(head, (cells(stage, h) for stage, h in found.items()))
+
+
+def _differences(card: Card, group: Group, stages: list[str]) -> Iterator[str]:
+    """What was generated minus each stage of its data, as the run compares them."""
+    name = "corrected" if group.labels.startswith("corrected") else "difference"
+    runs = card.behind
+    pairs = [(a, b) for b in stages if is_generated(b) for a in stages if not is_generated(a)]
+    for before, after in pairs:
+        place = runs.difference(group.evidence, group.attribute, (before, after))
+        found = runs.estimate_at(group.evidence, f"{place}/{name}") if place else None
+        if found is None:
+            continue
+        said = f"{stage_words(after).capitalize()} minus {stage_words(before)}: "
+        shown = str(text.show(found, "points"))
+        said += _link(card, shown, group.evidence, f"{place}/{name}")
+        where = f"{place}/with_known_errors"
+        errors = runs.estimate_at(group.evidence, where) if name == "difference" else None
+        if errors is not None:
+            shown = str(text.show(errors, "points-range"))
+            said += f"; with measured errors {_link(card, shown, group.evidence, where)}"
+        yield f"{said}."
+
+
+def _level_table(card: Card, group: Group, stages: tuple[str, ...]) -> str:
+    """Levels by stages, each share a link to the run that it stands in."""
+
+    def column(stage: str) -> str:
+        rows = (row for (at, _), row in group.cells.items() if at == stage)
+        sizes = {e.n for e in map(card.behind.estimate, rows) if e is not None}
+        of = f", of {text.count(sizes.pop())}" if len(sizes) == 1 else ""
+        return md(stage_words(stage)) + of
 
     def cell(stage: str, level: str) -> str:
         row = group.cells.get((stage, level))
         if row is None:
             return ""
-        said = _link(share_words(row), files.get(row.evidence, ""), row.pointer)
-        return said if row.count is None else f"{said}, n = {text.count(row.count)}"
+        said = _link(card, share_words(row), row.evidence, row.pointer)
+        of = "picture" if row.count == 1 else "pictures"
+        return said if row.count is None else f"{said}, {text.count(row.count)} {of}"
 
     return table(
-        ("", *(md(stage_words(stage)) for stage in shown)),
-        ((md(level_words(lv)), *(cell(stage, lv) for stage in shown)) for lv in group.levels),
+        ("", *map(column, stages)),
+        ((md(level_words(lv)), *(cell(stage, lv) for stage in stages)) for lv in group.levels),
     )
 
 
-def _link(shown: str, file: str, pointer: str) -> str:
+def _link(card: Card, shown: str, evidence: str, pointer: str) -> str:
     """A number as a link to the file that it stands in, with its place there as the title."""
+    file = next((run.file for run in card.datasheet.evidence if run.id == evidence), "")
     if not file:
         return md(shown)
     where = escape(text.clean(pointer)).replace("\\", "&#92;").replace("|", "&#124;")

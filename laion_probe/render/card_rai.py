@@ -1,22 +1,28 @@
 """A datasheet's answers under the names of Croissant's vocabulary for responsible AI.
 
-The properties are those of http://mlcommons.org/croissant/RAI/1.0. A property that nobody has
-answered, neither data nor a person, is left out.
+The properties are those of http://mlcommons.org/croissant/RAI/1.0 (mlcommons/croissant,
+docs/croissant-rai-spec.md, "RAI property information"). A property that nobody has answered,
+neither data nor a person, is left out: dataImputationProtocol, dataManipulationProtocol,
+dataAnnotationPlatform and annotatorDemographics always, since no run knows them.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+import re
 from collections.abc import Iterable, Iterator
 
 from laion_probe.datasheet_result import Answer, DatasheetResult, LineageStep
+from laion_probe.questions.card import Card
 from laion_probe.render import text
+from laion_probe.render.card_errors import PERCEIVED, errors_words
+from laion_probe.render.card_words import Group, compositions
 
 __all__ = ["ANSWERS", "rai_properties", "removed_words"]
 
 #: The answers of the datasheet that a property is made of; "person:" or "measured:" where only what
-#: that one says belongs there. Of the first kind a property holds one text, of the second a list
-#: (as mlcroissant reads it).
+#: that one says belongs there. Of the first kind a property holds one text, of the second a list.
+#: Where mlcroissant 1.1.1 reads one text and the specification has many (the maintenance plan), or
+#: the other way round (the protocol of annotation), it is one, which is both.
 ONE: dict[str, tuple[str, ...]] = {
     "rai:dataCollection": (
         "collection-acquired",
@@ -56,12 +62,18 @@ ANSWERS = ONE | MANY
 
 #: Commands that replay filters: what they removed is no part of how the data set was made.
 _REPLAY = frozenset({"filters", "scan", "probe"})
+#: Recipes of sets that were crawled from the web, by how their names begin: LAION's, those made
+#: from them, and others whose sources say so. Sets from an API, as YFCC from Flickr's, are not.
+_CRAWLED = ("laion", "relaion", "sd-v", "datacomp", "coyo", "cc3m", "cc12m", "metaclip")
+_DAY = r"\d{4}(-\d\d(-\d\d)?)?"
+_INTERVAL = re.compile(rf"{_DAY}(/{_DAY})?")
 
 Property = str | list[str]
 
 
-def rai_properties(sheet: DatasheetResult) -> dict[str, Property]:
+def rai_properties(card: Card) -> dict[str, Property]:
     """The properties that are known, by name; texts are cleaned, and none is empty."""
+    sheet = card.datasheet
     found = {
         name: [words for key in keys for words in _said(sheet, key)]
         for name, keys in ANSWERS.items()
@@ -72,9 +84,16 @@ def rai_properties(sheet: DatasheetResult) -> dict[str, Property]:
         *found["rai:dataLimitations"],
         *sheet.cannot_say,
     ]
+    if card.tasks:
+        found["rai:dataUseCases"].append(f"Tasks, as stated: {', '.join(card.tasks)}.")
+    if any(one.already and one.recipe.startswith(_CRAWLED) for one in sheet.lineage):
+        found["rai:dataCollectionType"] = ["Web Scraping"]
+    when = " ".join(_said(sheet, "person:collection-timeframe")).strip()
+    if _INTERVAL.fullmatch(when):
+        found["rai:dataCollectionTimeframe"] = [when]
     if sheet.compositions:
-        found |= _labels(sheet)
-    single = {*ONE, "rai:annotationsPerItem"}
+        found |= _labels(card)
+    single = {*ONE, "rai:annotationsPerItem", "rai:dataAnnotationProtocol"}
     return {
         name: " ".join(texts) if name in single else texts
         for name, said in sorted(found.items())
@@ -129,19 +148,54 @@ def removed_words(step: LineageStep) -> str:
     return f"; it removed {text.count(step.n_removed)} of {text.count(step.n_reached)} rows"
 
 
-def _labels(sheet: DatasheetResult) -> dict[str, list[str]]:
-    """How the labels behind the composition came about: whose they are, of how many rows of it."""
-    kinds = Counter(row.labels for row in sheet.compositions)
-    said = "; ".join(f"{labels}: {text.count(n)} rows" for labels, n in kinds.items())
-    table = f"Labels behind the composition table, by its rows: {said}."
-    found = {
-        "rai:dataAnnotationProtocol": [
-            table + " Labels of people are of how they are perceived, not of who they are."
+def _labels(card: Card) -> dict[str, list[str]]:
+    """How the labels behind the composition came about, and what is known of their errors."""
+    groups = compositions(card.datasheet.compositions)
+    kinds: dict[str, dict[str, None]] = {}
+    for group in groups:
+        kinds.setdefault(group.labels, {})[text.attribute_name(group.attribute)] = None
+    said = "; ".join(f"{text.join(list(names))}: {labels}" for labels, names in kinds.items())
+    return {
+        "rai:dataAnnotationProtocol": [f"Labels behind the composition table, {said}.", PERCEIVED],
+        "rai:annotationsPerItem": [_human(card, groups)],
+        "rai:dataAnnotationAnalysis": [
+            f"{text.attribute_name(group.attribute)} ({group.labels}): "
+            f"{errors_words(group, card.behind)}"
+            for group in groups
         ],
-        "rai:annotationsPerItem": [
-            table + " How many people labelled an item of the data set itself was not measured."
-        ],
+        "rai:machineAnnotationTools": list(_tools(card)),
     }
-    if any("classifier" in labels for labels in kinds):
-        found["rai:machineAnnotationTools"] = [f"laion-probe {sheet.version}"]
-    return found
+
+
+def _human(card: Card, groups: Iterable[Group]) -> str:
+    """How many labels people gave, which is all that the property asks for."""
+    people = [g for g in groups if "rater" in g.labels or "rating" in g.labels]
+    own = "How many labels people gave an item of the data set itself was not measured."
+    if not people:
+        return f"No label behind the composition table was given by a person. {own}"
+    names = text.join(list(dict.fromkeys(text.attribute_name(g.attribute) for g in people)))
+    raters = (
+        f" Of {text.attribute_name(found.attribute)}, {text.count(found.n_raters)} raters labelled "
+        f"pictures, {text.count(found.n_pictures)} of which two or more of them saw."
+        for _, found in card.behind.agreement()
+    )
+    told = f"People labelled a part of the pictures behind the shares of {names}."
+    return f"{told}{''.join(raters)} {own}"
+
+
+def _tools(card: Card) -> Iterator[str]:
+    """The programs, models and detectors whose labels the composition rests on."""
+    labels = {row.labels for row in card.datasheet.compositions}
+    if not any("classifier" in kind or "captions" in kind for kind in labels):
+        return
+    yield f"laion-probe {card.datasheet.version}"
+    for run in dict.fromkeys(row.evidence for row in card.datasheet.compositions):
+        model = card.behind.at(run, "/provenance/model")
+        if isinstance(model, dict) and model:
+            parts = ", ".join(f"{key} {value}" for key, value in model.items() if value)
+            yield f"{run}: pictures read by prompts of a model ({parts})"
+        if detector := card.behind.at(run, "/detector"):
+            yield f"{run}: languages of captions by {detector}"
+        for group in card.behind.at(run, "/groups") or []:
+            if group.get("source"):
+                yield f"{run}: {group['name']} by {group['source']}"

@@ -11,8 +11,10 @@ from typing import Any
 
 from laion_probe.questions.card import Card
 from laion_probe.render import text
+from laion_probe.render.card_errors import PERCEIVED, errors_words
 from laion_probe.render.card_markdown import fenced, md, table
 from laion_probe.render.card_tables import FOLDER
+from laion_probe.render.card_words import compositions, languages_words
 from laion_probe.render.datasheet_markdown import datasheet_markdown
 
 __all__ = ["dataset_card"]
@@ -27,6 +29,7 @@ def dataset_card(card: Card) -> str:
         _missing(card),
         table(("", ""), _facts(card)),
         _tables(card),
+        _reading(card),
         *(("## Citation", fenced(sheet.about.citation)) if sheet.about.citation.strip() else ()),
         datasheet_markdown(sheet).rstrip("\n"),
     ]
@@ -40,10 +43,12 @@ def _front_matter(card: Card) -> str:
     own: dict[str, Any] = {"license_name": named.name} if named and named.name else {}
     if named and named.link:
         own["license_link"] = named.link
+    if card.languages.regional:
+        own["language_bcp47"] = list(card.languages.regional)
     data = DatasetCardData(
         pretty_name=text.clean(card.title) or None,
         license=named.hub if named else None,
-        language=list(card.languages) or None,
+        language=list(card.languages.hub) or None,
         size_categories=[card.size] if card.size else None,
         task_categories=list(card.tasks) or None,
         tags=["image-text", "datasheet"],
@@ -68,10 +73,26 @@ def _facts(card: Card) -> Iterator[tuple[str, str]]:
     yield "Rows", "not known" if sheet.n_rows is None else text.count(sheet.n_rows)
     yield "Licence", md(card.licence.given) if card.licence else nobody
     yield "Made by", md(", ".join(maker.name for maker in card.creators)) or nobody
-    yield "Languages, as stated", ", ".join(card.languages) or nobody
+    yield "Languages, as stated", md(languages_words(card)) or nobody
     yield "Version", md(about.version) or nobody
     yield "Published", card.published or md(about.date_published) or nobody
     yield "Homepage", f"<{card.url}>" if card.url else md(about.url) or nobody
+
+
+def _reading(card: Card) -> str:
+    """What the shares are of, by whose labels, and what is known of these labels' errors."""
+    said: dict[tuple[str, str, str], dict[str, None]] = {}
+    for group in compositions(card.datasheet.compositions):
+        for row in group.cells.values():
+            key = (card.behind.base(row), group.labels, errors_words(group, card.behind))
+            said.setdefault(key, {})[text.attribute_name(group.attribute)] = None
+    if not said:
+        return ""
+    lines = (
+        f"- **{md(text.join(list(names)))}**: of {md(of)}; {md(labels)}. {md(errors)}"
+        for (of, labels, errors), names in said.items()
+    )
+    return "\n".join(("## How to read its shares", "", md(PERCEIVED), "", *lines))
 
 
 def _tables(card: Card) -> str:

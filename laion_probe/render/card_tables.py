@@ -6,14 +6,16 @@ last digit of some floats and takes a level that is called None or NA for a miss
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import polars as pl
 
-from laion_probe.datasheet_result import DatasheetResult
+from laion_probe.datasheet_result import CompositionRow, DatasheetResult
+from laion_probe.questions.card import Card
+from laion_probe.questions.card_evidence import is_sampled
 from laion_probe.questions.neighbours_files import write_parquet
 from laion_probe.render.tables import Row, write_csv
 
@@ -57,19 +59,30 @@ _COMPOSITION = (
     Column(
         "count",
         "Integer",
-        "pictures or rows of that level; missing of shares that raters corrected",
+        "pictures or rows of that level among those that the run read; missing of shares that "
+        "raters corrected",
     ),
     Column("share", "Float", "their share; missing where it is not defined"),
     Column("low", "Float", "lower end of the interval; missing where there is none"),
     Column("high", "Float", "upper end of the interval; missing where there is none"),
     Column("interval_level", "Float", "level of the interval, such as 0.95"),
     Column("labels", "Text", "whose labels the share rests on"),
+    Column("of", "Text", "what the share is of"),
+    Column("n", "Integer", "pictures or rows behind the share; missing where the run does not say"),
+    Column("units", "Integer", "independent groups that the interval treats as exchangeable"),
+    Column("method", "Text", "how the share and its interval were come by"),
 )
 _LINEAGE = (
     Column("recipe", "Text", "the recipe's name"),
     Column("title", "Text", "what the recipe is"),
     Column("source", "Text", "where the recipe is described"),
     Column("already", "Boolean", "true: the rows had passed it; false: it was simulated on them"),
+    Column(
+        "of_sample",
+        "Boolean",
+        "true: the counts are of rows that a run sampled, and not of the whole set (samples has "
+        "what they say of it)",
+    ),
     Column("n_before", "Integer", "rows before the recipe; missing where they cannot be seen"),
     Column("n_after", "Integer", "rows after it; missing where they cannot be seen"),
     Column("step", "Text", "the step's name; missing where no step is known"),
@@ -84,6 +97,21 @@ _LINEAGE = (
     _EVIDENCE,
     _POINTER,
 )
+_SAMPLES = (
+    Column("recipe", "Text", "the recipe that was replayed on a random sample of row groups"),
+    Column("n_read", "Integer", "rows of the sample"),
+    Column("n_rows", "Integer", "rows of the whole set; missing where the files do not say"),
+    Column("kept", "Float", "share of all rows that the recipe keeps, as the sample tells"),
+    Column("low", "Float", "lower end of its interval; missing where there is none"),
+    Column("high", "Float", "upper end of its interval; missing where there is none"),
+    Column("interval_level", "Float", "level of the interval, such as 0.95"),
+    Column("n_left", "Integer", "what that is of the rows of the whole set"),
+    Column("n_left_low", "Integer", "the same of the lower end"),
+    Column("n_left_high", "Integer", "the same of the upper end"),
+    Column("left_out", "Text", "steps that need every row, which no number here has"),
+    _EVIDENCE,
+    _POINTER,
+)
 _RUNS = (
     Column("id", "Text", "what the run is called here"),
     Column("kind", "Text", "the command that measured"),
@@ -95,33 +123,54 @@ _RUNS = (
 )
 
 
-def card_tables(sheet: DatasheetResult) -> tuple[CardTable, ...]:
-    """The tables of a datasheet, in the order of its JSON; a table may have no rows."""
+def card_tables(card: Card) -> tuple[CardTable, ...]:
+    """The tables of a card's datasheet, in the order of its JSON; a table may have no rows."""
+    sheet = card.datasheet
     return (
-        CardTable(
+        _table(
             "composition",
-            "The shares of each level of each attribute at each stage, with intervals.",
+            "The shares of each level of each attribute at each stage, with intervals. Labels of "
+            "people are of how they are perceived, not of who they are.",
             _COMPOSITION,
-            tuple(row.model_dump() for row in sheet.compositions),
+            (_composition(card, row) for row in sheet.compositions),
         ),
-        CardTable(
+        _table(
             "lineage",
             "What filters did: those that the rows had passed, and those simulated on them.",
             _LINEAGE,
-            tuple(_lineage(sheet)),
+            _lineage(sheet),
         ),
-        CardTable(
+        _table(
+            "samples",
+            "What replays on a sample of the rows say of the whole set.",
+            _SAMPLES,
+            (s.model_dump() | {"left_out": "; ".join(s.left_out)} for s in sheet.samples),
+        ),
+        _table(
             "evidence",
             "The runs that all numbers are read from.",
             _RUNS,
-            tuple(run.model_dump() for run in sheet.evidence),
+            (run.model_dump() for run in sheet.evidence),
         ),
     )
 
 
+def _table(name: str, about: str, columns: tuple[Column, ...], rows: Iterable[Row]) -> CardTable:
+    """The columns that are described, of rows that may hold more or less."""
+    cells = tuple({column.name: row.get(column.name) for column in columns} for row in rows)
+    return CardTable(name, about, columns, cells)
+
+
+def _composition(card: Card, row: CompositionRow) -> Row:
+    """A row of the datasheet, with what its run says beside the share."""
+    found = card.behind.estimate(row)
+    known = {"n": found.n, "units": found.units, "method": found.method} if found else {}
+    return {**row.model_dump(), "of": card.behind.base(row), **known}
+
+
 def _lineage(sheet: DatasheetResult) -> Iterator[Row]:
     for recipe in sheet.lineage:
-        head = recipe.model_dump(exclude={"steps"}) | {"recipe": recipe.recipe}
+        head = recipe.model_dump(exclude={"steps"}) | {"of_sample": is_sampled(sheet, recipe)}
         if not recipe.steps:
             yield head
         for step in recipe.steps:
@@ -140,10 +189,7 @@ def _lineage(sheet: DatasheetResult) -> Iterator[Row]:
 def write_card_tables(tables: tuple[CardTable, ...], folder: Path) -> None:
     """Write each as ``folder/tables/NAME.csv`` and ``.parquet``, also those without rows."""
     out = folder / FOLDER
-    write_csv(
-        {t.name: (" ".join(c.name for c in t.columns), t.rows) for t in tables},
-        out,
-    )
+    write_csv({t.name: (" ".join(c.name for c in t.columns), t.rows) for t in tables}, out)
     for table in tables:
         schema = {column.name: _POLARS[column.kind] for column in table.columns}
         write_parquet(pl.DataFrame(list(table.rows), schema=schema), out / f"{table.name}.parquet")

@@ -6,16 +6,22 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from laion_probe.datasheet_result import CompositionRow, Lineage
+from laion_probe.questions.card import Card
+from laion_probe.questions.card_evidence import is_sampled
 from laion_probe.render import text
+from laion_probe.results import Estimate
 
 __all__ = [
     "Group",
     "compositions",
     "data_stages",
     "is_generated",
+    "kept_share",
     "kept_words",
+    "languages_words",
     "level_words",
     "share_words",
+    "stage_title",
     "stage_words",
 ]
 
@@ -89,29 +95,32 @@ def stage_words(stage: str) -> str:
     return _STAGES.get(stage, stage.replace("step:", "after ", 1))
 
 
+def stage_title(card: Card, row: CompositionRow) -> str:
+    """What the run calls the stage of a row, or else what it is called here."""
+    return card.behind.title(row) or stage_words(row.stage)
+
+
 def level_words(level: str) -> str:
     """What a level is called; one without a name is said to have none."""
     return text.level_name(level).strip() or "(no name)"
 
 
-def share_words(row: CompositionRow) -> str:
+def share_words(row: CompositionRow | Estimate) -> str:
     """The share in percent with its interval.
 
     Where there is no interval, or one without a width as of a full count, there are no brackets.
 
-    >>> row = CompositionRow(evidence="probe", pointer="/a", concept="doctor", stage="all",
-    ...     attribute="gender", level="woman", count=80, share=0.362, low=0.298, high=0.425,
-    ...     interval_level=0.95, labels="raters")
-    >>> share_words(row)
+    >>> share_words(Estimate(value=0.362, low=0.298, high=0.425, n=221, units=9, method="Wilson"))
     '36.2 % [29.8, 42.5]'
     """
-    if row.share is None:
+    share = row.value if isinstance(row, Estimate) else row.share
+    if share is None:
         return "not defined"
-    digits, percent = 1, 100 * row.share
-    while digits < _DIGITS and row.share not in (0, 1) and round(percent, digits) in (0, 100):
+    digits, percent = 1, 100 * share
+    while digits < _DIGITS and share not in (0, 1) and round(percent, digits) in (0, 100):
         digits += 1
     said = f"{text.number(percent, digits)} %"
-    if row.share not in (0, 1) and round(percent, digits) in (0, 100):
+    if share not in (0, 1) and round(percent, digits) in (0, 100):
         least = 10**-_DIGITS
         said = f"below {least:f} %" if percent < 1 else f"above {100 - least:f} %"
     if row.low == row.high:
@@ -123,9 +132,40 @@ def share_words(row: CompositionRow) -> str:
     return f"{said} [{low}, {high}]"
 
 
-def kept_words(recipe: Lineage) -> str:
-    """What a recipe kept, or why that has no number."""
+def languages_words(card: Card) -> str:
+    """The languages that a person stated, with what the Hub has for them, or why it has nothing."""
+    found = card.languages
+    mapped = [f"{given} is {language} on the Hub" for given, language in found.mapped]
+    beside = [*mapped, *(f"{code} has no ISO 639 code" for code in found.unknown)]
+    words = ", ".join(card.datasheet.about.languages)
+    return words + (f" ({'; '.join(beside)})" if beside else "")
+
+
+def kept_share(card: Card, recipe: Lineage) -> float | None:
+    """The share of rows that a recipe kept: of all, or as a sample says of all; None if unknown."""
+    sample = card.datasheet.sample_of(recipe)
+    if sample is not None:
+        return sample.kept
+    if not recipe.n_before or recipe.n_after is None or is_sampled(card.datasheet, recipe):
+        return None
+    return recipe.n_after / recipe.n_before
+
+
+def kept_words(card: Card, recipe: Lineage) -> str:
+    """What a recipe kept, or why that has no number; of a sample, with its interval."""
+    sample, share = card.datasheet.sample_of(recipe), kept_share(card, recipe)
+    if sample is not None and share is not None:
+        ends = [x for x in (sample.low, sample.high) if x is not None]
+        interval = f" [{', '.join(text.number(100 * end, 1) for end in ends)}]" if ends else ""
+        of = "" if sample.n_rows is None else f" of {text.count(sample.n_rows)}"
+        said = (
+            f"keeps {text.number(100 * share, 1)} %{interval} of all rows, as a random sample of "
+        )
+        said += f"{text.count(sample.n_read)}{of} rows tells"
+        return said + (" (steps that need every row are left out)" if sample.left_out else "")
+    if is_sampled(card.datasheet, recipe):
+        return "replayed on a sample, which does not say what it would keep of all rows"
     if recipe.n_before is None or recipe.n_after is None:
         return "what it removed cannot be seen" if recipe.already else "not measured"
-    share = f" ({100 * recipe.n_after / recipe.n_before:.1f} %)" if recipe.n_before else ""
-    return f"{text.count(recipe.n_after)} of {text.count(recipe.n_before)} rows kept{share}"
+    percent = "" if share is None else f" ({text.number(100 * share, 1)} %)"
+    return f"{text.count(recipe.n_after)} of {text.count(recipe.n_before)} rows kept{percent}"

@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from laion_probe.questions.datasheet_diff import ChangedShare, DatasheetDiff
+from laion_probe.questions.datasheet_changes import ChangedShare, is_gone, is_new
+from laion_probe.questions.datasheet_diff import DatasheetDiff
 from laion_probe.questions.datasheet_files import write_file
 from laion_probe.render import text
 from laion_probe.render.card_markdown import md
+from laion_probe.render.card_words import stage_words
+from laion_probe.render.datasheet_blocks import attribute_words, level_of, share_of
 from laion_probe.render.html import environment, page
 from laion_probe.results import Estimate
 
 __all__ = ["diff_html", "diff_markdown", "render_datasheet_diff"]
 
-_SHOWN = 80
+_OPEN = 12  # rows of a table; the others are folded
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The shares of one variable: ``open`` rows, and those that are folded below them."""
+
+    title: str
+    of: str  # what the shares are of
+    labels: str
+    only: str  # which of the two did not measure it, or ''
+    open: tuple[ChangedShare, ...]
+    folded: tuple[ChangedShare, ...]
 
 
 def render_datasheet_diff(result: DatasheetDiff, folder: Path) -> None:
@@ -31,10 +47,8 @@ def render_datasheet_diff(result: DatasheetDiff, folder: Path) -> None:
 def diff_html(result: DatasheetDiff) -> str:
     """The page, which asks the network for nothing."""
     env = environment()
-    env.globals.update(shown=_shown, points=_points, of=_of, said=_differs)
-    more = max(0, len(_both(result)) - _SHOWN)
-    values = {"r": result, "shares": _both(result)[:_SHOWN], "n_more": more}
-    return page(env, "datasheet_diff.html.j2", values)
+    env.globals.update(shown=_shown, counted=_counted, points=_points, said=_differs, level=_level)
+    return page(env, "datasheet_diff.html.j2", {"r": result, "tables": _tables(result)})
 
 
 def diff_markdown(result: DatasheetDiff) -> str:
@@ -42,9 +56,45 @@ def diff_markdown(result: DatasheetDiff) -> str:
     return "\n".join(_lines(result)) + "\n"
 
 
-def _both(r: DatasheetDiff) -> list[ChangedShare]:
-    """The shares that both datasheets have."""
-    return [c for c in r.shares if c.difference is not None]
+def _tables(r: DatasheetDiff) -> list[Compared]:
+    """A table a variable: the one with the largest change first, what only one has last."""
+    found: dict[tuple[str, ...], list[ChangedShare]] = {}
+    for c in r.shares:
+        key = ("missing",) if c.kind == "missing" else c.variable
+        found.setdefault(key, []).append(c)
+    tables = [_table(shares) for shares in found.values()]
+    return sorted(tables, key=lambda table: bool(table.only))
+
+
+def _table(shares: list[ChangedShare]) -> Compared:
+    one = shares[0]
+    if one.kind == "missing":
+        title, of = "Missing values", "the rows of files that have the column"
+    else:
+        stage = "" if one.stage in ("captions", "addresses") else f", {stage_words(one.stage)}"
+        title = attribute_words(one.attribute, one.concept) + stage
+        of = share_of(one.stage, one.labels)
+    n = [
+        next((count[1] for count in counts if count is not None), None)
+        for counts in ([c.count_before for c in shares], [c.count_after for c in shares])
+    ]
+    if one.kind != "missing" and (n[0] is not None or n[1] is not None):
+        ends = [
+            "" if k is None else f"{text.count(k)} {when}"
+            for k, when in zip(n, ("before", "after"), strict=True)
+        ]
+        of += f" ({', '.join(end for end in ends if end)})"
+    only = "after" if all(c.after is None for c in shares) else ""
+    only = "before" if all(c.before is None for c in shares) else only
+    n_open = len(shares) if len(shares) <= _OPEN + _OPEN // 3 else _OPEN
+    return Compared(
+        title=title,
+        of=f"Shares are of {of}.",
+        labels="" if one.kind == "missing" else one.labels,
+        only=only,
+        open=() if only else tuple(shares[:n_open]),
+        folded=tuple(shares if only else shares[n_open:]),
+    )
 
 
 def _lines(r: DatasheetDiff) -> Iterator[str]:
@@ -58,19 +108,18 @@ def _lines(r: DatasheetDiff) -> Iterator[str]:
     yield "| Number | Before | After |"
     yield "| --- | ---: | ---: |"
     for c in r.counts:
-        ends = ["" if n is None else text.count(n) for n in (c.before, c.after)]
+        ends = ["not counted" if n is None else text.count(n) for n in (c.before, c.after)]
         yield f"| {c.what} | {ends[0]} | {ends[1]} |"
     yield ""
     yield "## Shares"
     yield ""
-    yield "| Of what | Labels | Before | After | Difference | Differs |"
-    yield "| --- | --- | ---: | ---: | ---: | --- |"
-    for s in _both(r)[:_SHOWN]:
-        yield (
-            f"| {md(_of(s))} | {md(s.labels)} | {_shown(s.before)} | {_shown(s.after)} "
-            f"| {_points(s.difference)} | {_differs(s)} |"
-        )
+    yield (
+        "Differences are in points, those that are there for sure first. A share without brackets "
+        "is a count of everything that was read. *Not measured* is not 0."
+    )
     yield ""
+    for table in _tables(r):
+        yield from _compared(table)
     if r.answers:
         yield "## Questions"
         yield ""
@@ -83,36 +132,93 @@ def _lines(r: DatasheetDiff) -> Iterator[str]:
     yield from (f"- {md(line)}" for line in r.cannot_say)
 
 
-def _of(c: ChangedShare) -> str:
-    if c.kind == "missing":
-        return f"missing {c.attribute}"
-    of = f" of “{c.concept}”" if c.concept else ""
-    return f"{text.attribute_name(c.attribute)}: {c.level} ({c.stage}{of})"
+def _compared(table: Compared) -> Iterator[str]:
+    yield f"### {md(table.title)}"
+    yield ""
+    labels = f"{table.labels[:1].upper()}{table.labels[1:]}. " if table.labels else ""
+    only = f" **Not measured {table.only}.**" if table.only else ""
+    yield f"{md(labels + table.of)}{only}"
+    yield ""
+    for rows in (table.open, table.folded):
+        if not rows:
+            continue
+        if rows is table.folded:
+            more = "more" if table.open else "levels" if len(rows) > 1 else "level"
+            yield f"<details><summary>{text.count(len(rows))} {more}</summary>"
+            yield ""
+        yield "| Level | Before | After | Difference | Differs |"
+        yield "| --- | ---: | ---: | ---: | --- |"
+        for c in rows:
+            before, after = (
+                " ".join(part for part in (_shown(e), _counted(n)) if part)
+                for e, n in ((c.before, c.count_before), (c.after, c.count_after))
+            )
+            yield (
+                f"| {md(_level(c))} | {before} | {after} | {_points(c.difference)} "
+                f"| {_differs(c)} |"
+            )
+        yield ""
+        if rows is table.folded:
+            yield "</details>"
+            yield ""
+
+
+def _level(c: ChangedShare) -> str:
+    return c.attribute if c.kind == "missing" else level_of(c.attribute, c.level)
 
 
 def _shown(e: Estimate | None) -> str:
-    if e is None or e.value is None:
-        return "not defined"
-    said = f"{text.number(100 * e.value, 1)}{text.NBSP}%"
+    """A share with its interval; bounds, which claim no middle, by their ends."""
+    if e is None:
+        return "not measured"
+    if e.value is None:
+        if e.high is None:
+            return "not defined"
+        return f"at most {_percent(e.high)}{text.NBSP}%"
+    said = f"{_percent(e.value)}{text.NBSP}%"
     if e.low is None or e.high is None or e.low == e.high:
         return said
-    return f"{said} [{text.number(100 * e.low, 1)}, {text.number(100 * e.high, 1)}]"
+    return f"{said} [{_percent(e.low)}, {_percent(e.high)}]"
+
+
+def _percent(share: float) -> str:
+    """In percent; few never read as none, nor most as all."""
+    percent, digits = 100 * share, 1
+    while digits < 4 and share not in (0, 1) and round(percent, digits) in (0, 100):
+        digits += 1
+    return text.number(percent, 0 if share in (0, 1) else digits)
+
+
+def _counted(count: tuple[int, int] | None) -> str:
+    return "" if count is None else f"({text.count(count[0])} of {text.count(count[1])})"
 
 
 def _points(e: Estimate | None) -> str:
-    if e is None or e.value is None:
-        return "not defined"
-    said = text.number(100 * e.value, 1, signed=True)
-    if e.low is None or e.high is None or e.low == e.high:
-        return said
-    ends = [text.number(100 * end, 1, signed=True) for end in (e.low, e.high)]
-    return f"{said} [{ends[0]}, {ends[1]}]"
+    """A difference in points with its interval; bounds by their ends."""
+    if e is None:
+        return ""
+    ends = ["" if end is None else _signed(end) for end in (e.low, e.high)]
+    if e.value is None:
+        return f"{ends[0]} to {ends[1]}" if all(ends) else "not defined"
+    if not all(ends) or e.low == e.high:
+        return _signed(e.value)
+    return f"{_signed(e.value)} [{ends[0]}, {ends[1]}]"
+
+
+def _signed(difference: float) -> str:
+    """In points; a small difference does not read as none."""
+    digits = 1
+    while digits < 4 and difference and not round(100 * difference, digits):
+        digits += 1
+    return text.number(100 * difference, digits, signed=True)
 
 
 def _differs(c: ChangedShare) -> str:
-    if c.differs is None:
-        return "these data cannot tell"
-    if c.differs:
+    if c.before is None or c.after is None:
+        return f"not measured {'before' if c.before is None else 'after'}"
+    if c.differs and c.kind == "missing":
         return "yes"
+    if c.differs:
+        return "yes: none left" if is_gone(c) else "yes: none before" if is_new(c) else "yes"
     sampled = c.difference is not None and c.difference.low != c.difference.high
-    return "these data cannot tell" if sampled else "no"
+    return "these data cannot tell" if sampled or c.differs is None else "no"

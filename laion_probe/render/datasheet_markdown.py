@@ -6,23 +6,24 @@ What comes from data is escaped; what a person wrote stands as it is, since it i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from laion_probe.datasheet_result import (
     Answer,
     CompositionRow,
     DatasheetResult,
-    Lineage,
     Section,
     Statement,
 )
 from laion_probe.render.card_markdown import code, md
-from laion_probe.render.text import attribute_name, count, number
+from laion_probe.render.card_words import stage_words
+from laion_probe.render.datasheet_blocks import blocks, left_words, level_of
+from laion_probe.render.text import count
 
 __all__ = ["datasheet_markdown"]
 
-_ROWS_SHOWN = 60
-_POINTERS_SHOWN = 3
+_ROWS_OPEN = 12  # of a table; the others are folded
+_POINTERS_SHOWN = 3  # beside a statement; all of them are folded below
 
 
 def datasheet_markdown(result: DatasheetResult) -> str:
@@ -63,7 +64,7 @@ def _lines(r: DatasheetResult) -> Iterator[str]:
                 yield from _answer(f"{i}.{j}", answer, files)
         yield from _open(i, section)
     yield from _compositions(r, files)
-    yield from _lineage(r.lineage)
+    yield from _lineage(r)
     if r.cannot_say:
         yield "## What this datasheet cannot say"
         yield ""
@@ -98,6 +99,15 @@ def _answer(place: str, answer: Answer, files: dict[str, str]) -> Iterator[str]:
             yield f"  *{md(statement.caution).rstrip('.')}.*"
         last = statement.caution
     if answer.measured or last:
+        yield ""
+    if any(len(m.numbers) > _POINTERS_SHOWN for m in answer.measured):
+        yield "<details><summary>Where all of these numbers stand</summary>"
+        yield ""
+        for number in (n for m in answer.measured for n in m.numbers):
+            place = f"[{number.evidence}]({files[number.evidence]}) {code(number.pointer)}"
+            yield f"- {place}: {md(number.shown)}"
+        yield ""
+        yield "</details>"
         yield ""
 
 
@@ -142,58 +152,77 @@ def _open(i: int, section: Section) -> Iterator[str]:
 
 
 def _compositions(r: DatasheetResult, files: dict[str, str]) -> Iterator[str]:
-    rows = [c for c in r.compositions if c.stage != "captions"]
-    if not rows:
+    found = blocks(r)
+    if not found:
         return
-    yield "## Composition table"
+    yield "## Composition"
     yield ""
     yield (
-        "Shares are of all pictures of the stage, *unknown* included, unless the stage says "
-        "otherwise. Labels say what pictures look like to whoever labelled them, never who "
-        "somebody is."
+        "Shares at every stage that was measured, *unknown* included. Labels say what captions "
+        "say, or what pictures look like to whoever labelled them, never who somebody is."
     )
     yield ""
-    yield "| Concept | Stage | Attribute | Level | Share | Labels | Place |"
-    yield "| --- | --- | --- | --- | ---: | --- | --- |"
-    for c in rows[:_ROWS_SHOWN]:
-        yield (
-            f"| {md(c.concept)} | {md(c.stage)} | {md(attribute_name(c.attribute))} "
-            f"| {md(c.level)} | {_share(c)} | {md(c.labels)} "
-            f"| [{c.evidence}]({files[c.evidence]}) |"
-        )
-    yield ""
-    if len(rows) > _ROWS_SHOWN:
-        yield f"{count(len(rows) - _ROWS_SHOWN)} more rows are in `datasheet.json`."
+    for block in found:
+        yield f"### {md(block.title)}"
         yield ""
+        labels = ", ".join(block.labels)
+        labels = labels[:1].upper() + labels[1:]
+        of = " ".join(block.of)
+        yield f"{md(labels)}; from [{block.evidence}]({files[block.evidence]}). {md(of)}"
+        yield ""
+        several = len(block.labels) > 1
+        rows = [_row(row, words, several=several) for row, _, words in block.rows]
+        yield from _folded(("Level", "Stage", "Share", "Count"), rows)
 
 
-def _share(c: CompositionRow) -> str:
-    if c.share is None:
-        return "not defined"
-    said = f"{number(100 * c.share, 1)} %"
-    if c.low is None or c.high is None or c.low == c.high:
-        return said
-    return f"{said} [{number(100 * c.low, 1)}, {number(100 * c.high, 1)}]"
+def _row(row: CompositionRow, share: str, *, several: bool) -> tuple[str, str, str, str]:
+    stage = stage_words(row.stage) + (f", {row.labels}" if several else "")
+    count_ = "estimated" if row.count is None else count(row.count)
+    return md(level_of(row.attribute, row.level)), md(stage), share, count_
 
 
-def _lineage(lineage: tuple[Lineage, ...]) -> Iterator[str]:
-    if not lineage:
+def _folded(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """A table whose rows beyond the first are folded; numbers are in the last two columns."""
+    parts = [rows[:_ROWS_OPEN], rows[_ROWS_OPEN:]]
+    if len(parts[1]) <= _ROWS_OPEN // 3:
+        parts = [rows, []]
+    rule = ["---"] * (len(head) - 2) + ["---:"] * 2
+    for i, part in enumerate(parts):
+        if not part:
+            continue
+        if i:
+            yield f"<details><summary>{count(len(part))} more</summary>"
+            yield ""
+        yield from (f"| {' | '.join(row)} |" for row in (head, rule, *part))
+        yield ""
+        if i:
+            yield "</details>"
+            yield ""
+
+
+def _lineage(r: DatasheetResult) -> Iterator[str]:
+    if not r.lineage:
         return
     yield "## Filters"
     yield ""
-    for one in lineage:
-        what = "passed before these rows were seen" if one.already else "replayed on these rows"
+    for one in r.lineage:
+        sample = r.sample_of(one)
+        on = "these rows" if sample is None else "a sample of these rows"
+        what = "passed before these rows were seen" if one.already else f"replayed on {on}"
         yield f"### {md(one.title)} ({md(one.recipe)}), {what}"
         yield ""
         if one.source:
             yield f"Source: {md(one.source)}"
             yield ""
-        if one.n_before is not None and one.n_after is not None:
-            yield f"{count(one.n_before)} rows before, {count(one.n_after)} after."
+        if words := left_words(one, sample):
+            yield words
             yield ""
         if not one.steps:
             continue
-        yield "| Step | Rows that reach it | Removes | Known from |"
+        yield "Steps in order; each counts the rows that the steps before it leave."
+        yield ""
+        rows = "Rows" if sample is None else "Sampled rows"
+        yield f"| Step | {rows} that reach it | Of these it removes | Known from |"
         yield "| --- | ---: | ---: | --- |"
         for step in one.steps:
             reached = "not observable" if step.n_reached is None else count(step.n_reached)
@@ -215,7 +244,7 @@ def _provenance(r: DatasheetResult) -> Iterator[str]:
     for e in r.evidence:
         n = "" if e.n_rows is None else count(e.n_rows)
         part = "" if e.full else " (a sample)"
-        yield f"| [{e.id}]({e.file}) | {md(e.title)}{part} | {n} | `{e.sha256[:16]}…` |"
+        yield f"| [{e.id}]({e.file}) | {md(e.title)}{part} | {n} | `{e.sha256}` |"
     yield ""
     yield f"Made by laion-probe {r.version}: {code(r.command)}. A person’s answers stay in"
     yield "`answers.toml`; making the datasheet again keeps them."

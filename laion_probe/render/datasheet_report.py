@@ -7,29 +7,21 @@ that it stands at; nothing is estimated here.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from markupsafe import Markup, escape
 
-from laion_probe.datasheet_result import (
-    CompositionRow,
-    DatasheetResult,
-    Evidence,
-    Section,
-    Statement,
-)
+from laion_probe.datasheet_result import DatasheetResult, Section, Statement
 from laion_probe.questions.datasheet_files import write_file
+from laion_probe.render.card_words import stage_words
+from laion_probe.render.datasheet_blocks import blocks, left_words, level_of
 from laion_probe.render.datasheet_markdown import datasheet_markdown
-from laion_probe.render.geometry import axis_end
 from laion_probe.render.html import environment, page
-from laion_probe.render.text import attribute_name, clean, show
-from laion_probe.results import Estimate
+from laion_probe.render.text import clean
 
 __all__ = ["datasheet_html", "render_datasheet"]
 
-_ROWS_SHOWN = 60  # of a block of compositions
 _LINK_SHOWN = 60  # characters of a number, or of words, that are a link
 
 
@@ -42,19 +34,6 @@ class ShownSection:
     n_measured: int
     n_person: int  # only by a person
     bars: tuple[tuple[str, str, str], ...]  # class, x and width
-
-
-@dataclass(frozen=True)
-class Block:
-    """The compositions of one attribute in one run: each row with its interval."""
-
-    title: str
-    evidence: str
-    file: str
-    labels: tuple[str, ...]
-    end: float  # of the axis
-    rows: list[tuple[CompositionRow, Estimate, str]]  # with its share in words
-    n_more: int
 
 
 def render_datasheet(result: DatasheetResult, folder: Path) -> None:
@@ -72,12 +51,18 @@ def datasheet_html(result: DatasheetResult) -> str:
     """The datasheet as one HTML page that asks the network for nothing."""
     files = {e.id: e.file for e in result.evidence}
     env = environment()
-    env.globals.update(said=lambda statement: _said(statement, files))
+    env.globals.update(
+        said=lambda statement: _said(statement, files),
+        left=lambda one: left_words(one, result.sample_of(one)),
+        sample_of=result.sample_of,
+        stage_words=stage_words,
+        level_of=level_of,
+    )
     values = {
         "r": result,
         "name": result.about.title or result.about.name or "An image-text data set",
         "sections": [_shown(i, s) for i, s in enumerate(result.sections, 1)],
-        "blocks": _blocks(result),
+        "blocks": blocks(result),
         "files": files,
     }
     return page(env, "datasheet.html.j2", values)
@@ -116,51 +101,4 @@ def _shown(number: int, section: Section) -> ShownSection:
         n_measured=measured,
         n_person=person,
         bars=tuple((c, f"{100 * x / n:.2f}%", f"{100 * w / n:.2f}%") for c, x, w in widths if w),
-    )
-
-
-def _blocks(result: DatasheetResult) -> list[Block]:
-    """Compositions by run, concept and attribute, in the order of the result."""
-    evidence = {e.id: e for e in result.evidence}
-    found: dict[tuple[str, str, str], list[CompositionRow]] = {}
-    for row in result.compositions:
-        found.setdefault((row.evidence, row.concept, row.attribute), []).append(row)
-    return [_block(key, rows, evidence[key[0]]) for key, rows in found.items()]
-
-
-def _block(key: tuple[str, str, str], rows: Sequence[CompositionRow], evidence: Evidence) -> Block:
-    _, concept, attribute = key
-    of = f", concept “{concept}”" if concept else ""
-    name, _, how = attribute.partition(":")
-    said = attribute_name(name).replace("-", " ") + (f" ({how})" if how else "")
-    return Block(
-        title=f"{said[:1].upper()}{said[1:]}{of}",
-        evidence=evidence.id,
-        file=evidence.file,
-        labels=tuple(dict.fromkeys(r.labels for r in rows)),
-        end=axis_end([r.high if r.high is not None else r.share for r in rows]),
-        rows=[(r, _estimate(r), _share(r, evidence.full)) for r in rows[:_ROWS_SHOWN]],
-        n_more=max(0, len(rows) - _ROWS_SHOWN),
-    )
-
-
-def _share(row: CompositionRow, full: bool) -> str:
-    """A share in words; of a count of everything nothing is said of an interval."""
-    if row.share is None:
-        return "not defined"
-    shown = show(_estimate(row), "share")
-    exact = row.low == row.high and (full or row.low is not None)
-    return shown.value if exact else f"{shown.value} {shown.interval}".strip()
-
-
-def _estimate(row: CompositionRow) -> Estimate:
-    """A row as the estimate that it was copied from, for the macros of reports."""
-    return Estimate(
-        value=row.share,
-        low=row.low,
-        high=row.high,
-        level=row.interval_level,
-        n=row.count or 0,
-        units=0,
-        method=row.labels,
     )

@@ -17,11 +17,14 @@ __all__ = ["dft_markdown", "dft_report_html", "dft_tables", "render_dft"]
 
 _GAPS_SHOWN = 40
 _TERMS_SHOWN = 100
+_PROFESSIONS_SHOWN = 100
 _RULES = {
     "equal": "every cell has the same number of pictures",
     "target": "cells have pictures in proportion to the target that was named",
     "gap": "measured gaps from the target that was named decide the numbers",
 }
+#: A run was given, and none of its gaps can be told from nothing.
+_NO_GAP = "no measured gap can be told from the target that was named, and that decides the numbers"
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class View:
     gaps: list[ShownGap]
     n_more_gaps: int
     terms_shown: int
-    held_out: list[str]
+    professions_shown: int
     sources: dict[str, str]  # of the lists: a word is shown with its own, where it has one
     methods: list[Method]
 
@@ -78,14 +81,19 @@ def _view(r: DftResult) -> View:
     ]
     gaps.sort(key=lambda g: -abs((g.gap.generated.value or 0.0) - g.gap.target))
     return View(
-        rule=_RULES[r.rule],
+        rule=_rule(r),
         gaps=gaps[:_GAPS_SHOWN],
         n_more_gaps=max(0, len(gaps) - _GAPS_SHOWN),
         terms_shown=_TERMS_SHOWN,
-        held_out=[p.term for p in r.professions if p.held_out],
+        professions_shown=_PROFESSIONS_SHOWN,
         sources=_sources(r),
         methods=methods_of(e for _, e in walk(r)),
     )
+
+
+def _rule(r: DftResult) -> str:
+    gaps = [gap for p in r.professions for gap in p.gaps]
+    return _NO_GAP if gaps and not any(gap.sure for gap in gaps) else _RULES[r.rule]
 
 
 def _sources(r: DftResult) -> dict[str, str]:
@@ -104,7 +112,7 @@ def dft_tables(result: DftResult) -> Tables:
             [{"axis": axis.name, **t.model_dump()} for axis in result.axes for t in axis.terms],
         ),
         "professions": (
-            "term also code list source held_out n_pictures",
+            "term also code title list source held_out n_pictures",
             [
                 {
                     **p.model_dump(exclude={"gaps", "also"}),
@@ -115,8 +123,12 @@ def dft_tables(result: DftResult) -> Tables:
         ),
         "gaps": (
             "profession concept held_out axis attribute read_as others labels target sure planned "
-            "planned_low planned_high weight realised" + ESTIMATE,
+            "planned_low planned_high weight realised allowed_low allowed_high" + ESTIMATE,
             list(_gap_rows(result)),
+        ),
+        "axes": (
+            "name attribute divided",
+            [axis.model_dump(exclude={"target", "terms"}) for axis in result.axes],
         ),
         "prompt_files": (
             "path folder n_prompts images n_pictures seed command",
@@ -132,7 +144,9 @@ def dft_tables(result: DftResult) -> Tables:
 def _gap_rows(result: DftResult) -> Iterator[Row]:
     for p in result.professions:
         for gap in p.gaps:
-            row: Row = gap.model_dump(exclude={"generated", "level", "others"})
+            row: Row = gap.model_dump(exclude={"generated", "allowed", "level", "others"})
+            if gap.allowed is not None:
+                row |= {"allowed_low": gap.allowed.low, "allowed_high": gap.allowed.high}
             row |= {"profession": p.term, "held_out": p.held_out, "read_as": gap.level}
             yield row | {"others": "; ".join(gap.others)} | estimate_row(gap.generated)
 
@@ -151,10 +165,11 @@ def _lines(r: DftResult) -> Iterator[str]:
     for sentence in r.finding:
         yield f"- {md(sentence)}"
     yield ""
-    yield f"How numbers are divided: {_RULES[r.rule]}."
+    yield f"How numbers are divided: {_rule(r)}."
     yield ""
     yield md(r.published)
     yield ""
+    yield from _gaps(r)
     yield "## Before anything is drawn"
     yield ""
     yield "Read each word, its source and its review note, and strike what should not be asked for."
@@ -162,6 +177,8 @@ def _lines(r: DftResult) -> Iterator[str]:
     for axis in r.axes:
         yield ""
         yield f"### {md(axis.name)}"
+        yield ""
+        yield f"{md(axis.divided[:1].upper() + axis.divided[1:])}."
         yield ""
         for one in r.lists:
             if one.axis == axis.name:
@@ -207,6 +224,48 @@ def _lines(r: DftResult) -> Iterator[str]:
             yield from (f"- {md(line)}" for line in lines)
             yield ""
     yield f"Repeat it: {code(r.provenance.command)}"
+
+
+def _gaps(r: DftResult) -> Iterator[str]:
+    """The measured gaps as a table, with what their intervals mean."""
+    gaps = [(p, gap) for p in r.professions for gap in p.gaps]
+    if not gaps:
+        return
+    yield "## Measured gaps"
+    yield ""
+    for line in r.gap_notes:
+        yield f"- {md(line)}"
+    yield ""
+    yield "| profession | share of | drawn | target | planned | pictures |"
+    yield "| --- | --- | ---: | ---: | ---: | ---: |"
+    for p, gap in gaps[:_GAPS_SHOWN]:
+        e = gap.generated
+        said = (
+            p.term,
+            f"{gap.level} ({gap.labels})",
+            f"{_percent(e.value)} [{_percent(e.low)}, {_percent(e.high)}]",
+            _percent(gap.target),
+            _planned(p, gap),
+            f"{p.n_pictures:,}",
+        )
+        yield "| " + " | ".join(md(words) for words in said) + " |"
+    if len(gaps) > _GAPS_SHOWN:
+        yield ""
+        yield f"{len(gaps) - _GAPS_SHOWN:,} more in `tables/gaps.csv`."
+    yield ""
+
+
+def _planned(p: ProfessionPlan, gap: Gap) -> str:
+    said = "none: held out" if p.held_out else _percent(gap.planned)
+    if not gap.sure:
+        return f"{said}; there may be no gap"
+    if p.held_out:
+        return said
+    return f"{said} [{_percent(gap.planned_low)}, {_percent(gap.planned_high)}]"
+
+
+def _percent(share: float | None) -> str:
+    return "unknown" if share is None else f"{100 * share:.3g} %"
 
 
 def _block(commands: Iterable[str]) -> Iterator[str]:

@@ -142,10 +142,15 @@ def frames(result: Document) -> dict[str, pl.DataFrame]:
 
     Raises `TypeError` for a result that has no tables.
 
-    >>> from laion_probe import ProbeResult, frames
-    >>> result = ProbeResult.from_json(open("runs/doctor/result.json").read())  # doctest: +SKIP
+    >>> from laion_probe import frames, open_result
+    >>> kind, result = open_result("runs/doctor")  # doctest: +SKIP
     >>> frames(result)["shifts"].filter(measure="difference")  # doctest: +SKIP
     """
+    if not isinstance(result, Document):  # a folder, or both values of `open_result`
+        raise TypeError(
+            f"frames() takes a result, not {type(result).__name__}: of a run's folder, "
+            "laion_probe.frames(laion_probe.open_result(folder)[1])"
+        )
     if type(result) not in TABLES:
         raise TypeError(f"a {type(result).__name__} has no tables")
     tables = TABLES[type(result)](result)

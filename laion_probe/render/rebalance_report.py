@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,8 +40,9 @@ class ShownLevel:
 
 @dataclass(frozen=True)
 class ShownVariable:
-    """A variable with the levels that the page shows: ``n_more`` are in the CSV only."""
+    """A variable at its place with the levels that are shown: ``n_more`` are in the CSV only."""
 
+    at: str
     variable: VariablePlan
     levels: list[ShownLevel]
     n_more: int
@@ -66,8 +68,14 @@ class ShownPrediction:
 
 @dataclass(frozen=True)
 class View:
-    """What the template loops over, each beside its place in the result."""
+    """What the template loops over, each beside its place in the result.
 
+    ``asked`` are all targets as they were given; ``within`` is what no share is further off its
+    target than, in words.
+    """
+
+    asked: list[str]
+    within: str
     variables: list[ShownVariable]
     predictions: list[ShownPrediction]
     methods: list[Method]
@@ -90,6 +98,8 @@ def rebalance_report_html(result: RebalanceResult) -> str:
 
 def _view(r: RebalanceResult) -> View:
     return View(
+        asked=[item for v in r.variables for item in v.asked],
+        within=_within(r.price.error),
         variables=[_variable(i, v) for i, v in enumerate(r.variables)],
         predictions=[_prediction(i, p) for i, p in enumerate(r.predicted)],
         methods=methods_of(e for _, e in walk(r) if e.value is not None or e.low is not None),
@@ -106,7 +116,7 @@ def _variable(i: int, v: VariablePlan) -> ShownVariable:
         at, level = pointer("variables", i, "levels", j), v.levels[j]
         lines = [] if level.target is None else [_line(level.target, at)]
         shown.append(ShownLevel(at, level, lines))
-    return ShownVariable(v, shown, max(0, len(v.levels) - _LEVELS_SHOWN))
+    return ShownVariable(pointer("variables", i), v, shown, max(0, len(v.levels) - _LEVELS_SHOWN))
 
 
 def _prediction(i: int, p: Predicted) -> ShownPrediction:
@@ -116,6 +126,16 @@ def _prediction(i: int, p: Predicted) -> ShownPrediction:
         lines = [] if s.target is None else [_line(s.target, at)]
         stages.append(ShownStage(at, s, lines))
     return ShownPrediction(pointer("predicted", i), p, stages)
+
+
+def _within(error: float) -> str:
+    """An error of a share rounded up to a power of ten, in points.
+
+    >>> _within(3e-10)
+    '0.0000001 points'
+    """
+    digits = math.floor(-math.log10(max(100 * error, 1e-12)))
+    return f"{10.0**-digits:.{max(0, digits)}f} points"
 
 
 def _line(share: float, at: str) -> Reference:
@@ -151,8 +171,9 @@ def rebalance_tables(result: RebalanceResult) -> Tables:
             [row for p in result.predicted for row in _predicted(p)],
         ),
         "price": (
-            "n n_cells n_without effective design_effect largest median bound error sweeps",
-            [result.price.model_dump()],
+            "n n_cells n_without effective design_effect largest median bound error sweeps slow "
+            "slow_margins",
+            [result.price.model_dump() | {"slow_margins": ", ".join(result.price.slow_margins)}],
         ),
         "nobody": (
             "variable name other_variable other_name",

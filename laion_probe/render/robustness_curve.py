@@ -11,15 +11,33 @@ from html import escape
 
 from laion_probe.render.forest import PAPER, Palette
 from laion_probe.render.text import MINUS, clean, level_name
-from laion_probe.robustness_result import AXES, Choice, ClaimCurve, Outcome, Specification
+from laion_probe.robustness_result import AXES, Choice, ClaimCurve, Outcome, Specification, Verdict
 
-__all__ = ["specification_svg"]
+__all__ = ["answers", "specification_svg"]
 
 _WIDTH, _LEFT, _RIGHT, _EDGE = 900, 225, 880, 10
 _TOP, _HEIGHT, _STEP, _GAP = 40, 200, 17, 10
 _TEXT = 'font-family="system-ui, -apple-system, Segoe UI, Helvetica, Arial, sans-serif"'
 _SHOWN = 34
-_SAME, _OTHER, _OPEN = "as the run says", "another answer", "these data cannot tell"
+_OPPOSITE: dict[Verdict, Verdict] = {"higher": "lower", "lower": "higher"}
+
+
+def answers(curve: ClaimCurve) -> list[tuple[Verdict, str]]:
+    """What specifications may say of a claim, the run's own direction first, and what it is called.
+
+    "No change", which only a full count can say, is there only where one does.
+    """
+    own = curve.verdict
+    order: list[Verdict] = ["lower", "higher"] if own == "lower" else ["higher", "lower"]
+    if own == "no change" or curve.counts["no change"]:
+        order.append("no change")
+    order += ["cannot tell", "failed"]
+    names: dict[Verdict, str] = {v: v for v in order} | {"failed": "not computed"}
+    if own in _OPPOSITE:
+        names[_OPPOSITE[own]] += ", the opposite"
+    if own != "cannot tell":  # a claim that is withheld holds nowhere
+        names[own] += ", as the run"
+    return [(v, names[v]) for v in order]
 
 
 def specification_svg(
@@ -74,7 +92,7 @@ class _Plot:
         said = f"{c.title}: the change under {len(c.outcomes)} specifications"
         about = (
             "Specifications sorted by their change, with intervals; below, a dot a choice. "
-            "Filled points say what the run says."
+            "Filled points are higher or lower, hollow ones cannot tell, crosses were not computed."
         )
         yield (
             f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{_safe(said)}" '
@@ -98,18 +116,17 @@ class _Plot:
         return _TOP + _HEIGHT / 2 - part * _HEIGHT / 2
 
     def _legend(self) -> Iterator[str]:
-        p, x = self.p, float(_LEFT)
-        for fill, stroke, words in (
-            (p.data, p.data, _SAME),
-            (p.generators[0], p.generators[0], _OTHER),
-            (p.background, p.muted, _OPEN),
-        ):
-            yield f'<circle cx="{x + 5:.0f}" cy="18" r="3.7" fill="{fill}" stroke="{stroke}"/>'
+        """What the marks mean, and how many specifications there are of each."""
+        p, x = self.p, float(_EDGE)
+        for verdict, name in answers(self.c):
+            words = f"{name}: {self.c.counts[verdict]}"
+            color, fill = self._look(verdict)
+            if verdict == "failed":
+                yield f'<text x="{x + 1:.0f}" y="22" fill="{color}">×</text>'
+            else:
+                yield f'<circle cx="{x + 5:.0f}" cy="18" r="3.7" fill="{fill}" stroke="{color}"/>'
             yield f'<text x="{x + 14:.0f}" y="22">{words}</text>'
             x += 34 + 6.6 * len(words)
-        yield f'<text x="{x + 2:.0f}" y="22" fill="{p.generators[0]}">×</text>'
-        yield f'<text x="{x + 14:.0f}" y="22">not computed</text>'
-        x += 34 + 6.6 * len("not computed")
         yield f'<path d="M{x + 4:.0f} 12V24" stroke="{p.ink}" stroke-dasharray="2 2"/>'
         yield f'<text x="{x + 14:.0f}" y="22">the run</text>'
 
@@ -146,10 +163,10 @@ class _Plot:
         if o.estimate is None or o.estimate.value is None:
             yield (
                 f'<text x="{x:.1f}" y="{self._y(0) + 4:.1f}" text-anchor="middle" '
-                f'fill="{p.generators[0]}">×</text>'
+                f'fill="{self._look(o.verdict)[0]}">×</text>'
             )
             return
-        color, fill = self._look(o)
+        color, fill = self._look(o.verdict)
         thick = min(1.8, max(0.5, self.width / 3))
         if o.range is not None and o.range.low is not None and o.range.high is not None:
             yield (
@@ -167,13 +184,17 @@ class _Plot:
             f'fill="{fill}" stroke="{color}"/>'
         )
 
-    def _look(self, o: Outcome) -> tuple[str, str]:
-        """The colour of an outcome, and what its mark is filled with."""
-        p = self.p
-        color = p.data if o.verdict == self.c.verdict else p.generators[0]
-        if o.verdict == "cannot tell":
-            color = p.data if self.c.verdict == "cannot tell" else p.muted
-            return color, p.background
+    def _look(self, verdict: Verdict) -> tuple[str, str]:
+        """The colour of an answer, and what its mark is filled with."""
+        p, own = self.p, self.c.verdict
+        if verdict == "cannot tell":
+            return p.muted, p.background
+        if verdict == "no change":
+            return p.muted, p.muted
+        if verdict == "failed":
+            return p.generators[1], p.background
+        first = own if own in _OPPOSITE else "higher"
+        color = p.data if verdict == first else p.generators[0]
         return color, color
 
     def _matrix(self) -> Iterator[str]:
@@ -194,7 +215,7 @@ class _Plot:
                 )
                 for i, o in enumerate(self.c.outcomes):
                     if self.specs[o.specification].choices[axis] == name:
-                        color = p.generators[0] if o.verdict == "failed" else self._look(o)[0]
+                        color = self._look(o.verdict)[0]
                         wide = min(5.0, max(0.8, self.width * 0.6))
                         yield (
                             f'<rect x="{self._x(i) - wide / 2:.1f}" y="{y - 5:.1f}" '

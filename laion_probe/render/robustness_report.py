@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from laion_probe.render.figures import file_name
 from laion_probe.render.forest import PAGE
 from laion_probe.render.html import environment, page, write_report
 from laion_probe.render.pointers import pointer, walk
-from laion_probe.render.robustness_curve import specification_svg
+from laion_probe.render.robustness_curve import answers, specification_svg
 from laion_probe.render.tables import ESTIMATE, Row, Tables, estimate_row, write_csv
 from laion_probe.render.view import Method, methods_of
 from laion_probe.robustness_result import (
@@ -23,6 +23,7 @@ from laion_probe.robustness_result import (
     ClaimCurve,
     RobustnessResult,
     Specification,
+    Verdict,
 )
 
 __all__ = [
@@ -32,16 +33,21 @@ __all__ = [
     "write_robustness_tables",
 ]
 
+#: The columns of `_counts`.
+_COUNTS = " n_higher n_lower n_no_change n_cannot_tell n_failed"
+
 
 @dataclass(frozen=True)
 class ShownClaim:
     """A claim's curve at its place, with its chart, and why specifications failed, and how often.
 
-    ``axes`` are those on which there is a choice.
+    ``answers`` are what a specification may say, by their keys and in words; ``axes`` are those
+    on which there is a choice.
     """
 
     at: str
     curve: ClaimCurve
+    answers: list[tuple[Verdict, str]]
     chart: Markup
     axes: list[tuple[str, list[tuple[str, ByChoice]]]]
     failures: list[tuple[str, int]]
@@ -92,6 +98,7 @@ def _shown(i: int, curve: ClaimCurve, r: RobustnessResult) -> ShownClaim:
     return ShownClaim(
         at=pointer("claims", i),
         curve=curve,
+        answers=answers(curve),
         # the chart escapes and cleans every text that it writes
         chart=Markup(specification_svg(curve, r.specifications, r.choices, PAGE)),
         axes=[(axis, pairs) for axis, pairs in by_axis if len(pairs) > 1],
@@ -113,13 +120,20 @@ def robustness_tables(r: RobustnessResult) -> Tables:
             [_specification(i, s) for i, s in enumerate(r.specifications)],
         ),
         "claims": (
-            "claim attribute read_as text verdict n_same n_opposite n_cannot_tell n_failed"
-            " hinges measure" + ESTIMATE,
+            "claim attribute read_as text verdict n" + _COUNTS + " hinges",
             [_claim(c) for c in r.claims],
         ),
+        "shares": (
+            "claim verdict" + ESTIMATE,
+            [
+                estimate_row(e) | {"claim": c.id, "verdict": verdict}
+                for c in r.claims
+                for verdict, e in c.shares.items()
+            ],
+        ),
         "by_choice": (
-            "claim axis choice n n_same n_opposite n_cannot_tell n_failed median",
-            [{"claim": c.id} | b.model_dump() for c in r.claims for b in c.by_choice],
+            "claim axis choice n" + _COUNTS + " median",
+            [_choice(c, b) for c in r.claims for b in c.by_choice],
         ),
         "outcomes": (
             "claim specification verdict by measure reason" + ESTIMATE,
@@ -139,10 +153,17 @@ def _specification(i: int, s: Specification) -> Row:
 
 def _claim(c: ClaimCurve) -> Row:
     row: Row = {"claim": c.id, "attribute": c.attribute, "read_as": c.contrast_level}
-    row |= {"text": c.text, "verdict": c.verdict, "hinges": c.hinges, "measure": "same"}
-    row |= {"n_same": c.n_same, "n_opposite": c.n_opposite}
-    row |= {"n_cannot_tell": c.n_cannot_tell, "n_failed": c.n_failed}
-    return row | estimate_row(c.same)
+    row |= {"text": c.text, "verdict": c.verdict, "n": c.n, "hinges": c.hinges}
+    return row | _counts(c.counts)
+
+
+def _choice(c: ClaimCurve, b: ByChoice) -> Row:
+    row: Row = {"claim": c.id, "axis": b.axis, "choice": b.choice, "n": b.n, "median": b.median}
+    return row | _counts(b.counts)
+
+
+def _counts(counts: Mapping[Verdict, int]) -> Row:
+    return {f"n_{verdict.replace(' ', '_')}": n for verdict, n in counts.items()}
 
 
 def _outcomes(c: ClaimCurve) -> Iterator[Row]:

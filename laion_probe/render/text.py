@@ -1,8 +1,9 @@
 """Numbers and words as a reader sees them; nothing in here computes a statistic.
 
 A share is shown in percent with its interval, ``36.2 % [29.8, 42.5]``, a difference in points with
-its sign, ``+7.1 points [+2.0, +12.2]``, a ratio with two decimals. What the data do not define is
-said in words. Text from a data set is made harmless and legible by `clean`.
+its sign, ``+7.1 points [+2.0, +12.2]``, a ratio with two decimals; where every row was read there
+is "(all counted)" for an interval. What the data do not define is said in words. Text from a data
+set is made harmless and legible by `clean`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from laion_probe.estimate import is_full_count
 from laion_probe.results import Estimate, StepEffect
 
 __all__ = [
@@ -199,6 +201,8 @@ def show(estimate: Estimate, form: Form) -> Shown:
     value = number(scale * estimate.value, digits, signed=signed) + unit
     if estimate.low is None and estimate.high is None:
         return Shown(value, "(no interval)")
+    if is_full_count(estimate):
+        return Shown(value, "(all counted)")
     ends = [
         "not bounded" if end is None else number(scale * end, digits, signed=signed)
         for end in (estimate.low, estimate.high)

@@ -32,7 +32,8 @@ class ColumnFacts(Value):
     """A column as the files call it, and which canonical one it serves ('' where none).
 
     ``types`` is as in parquet's schema, several where files differ. Of the ``n_rows`` rows of files
-    that have it, ``n_missing`` are null, or, of a caption, blank; None where it was not read.
+    that have it, ``n_missing`` are null, texts that are blank, or no finite number; None where it
+    was not read, or not in all of them.
     """
 
     name: str
@@ -100,7 +101,10 @@ class Domains(Value):
 
     ``missed`` is how many rows of each the count may have missed (0: exact): more than
     ``n_followed`` domains cannot be followed at once. ``n_distinct`` is None then.
-    ``n_without`` rows have an address without a registered domain, or none.
+    ``n_without`` rows have an address without a registered domain, or none; ``n_no_address`` of
+    them have none, ``n_no_domain`` have one. ``n_not_web`` addresses begin with another scheme than
+    http or https (data:, javascript:). All are of the rows that were read: of a sample,
+    ``n_distinct`` is at least as large in the whole. What an earlier version did not count is None.
     """
 
     n_rows: int
@@ -110,14 +114,22 @@ class Domains(Value):
     n_followed: int
     source: str
     top: tuple[DomainCount, ...]
+    n_no_address: int | None = None
+    n_no_domain: int | None = None
+    n_not_web: int | None = None
 
 
 class GroupLevel(Value):
-    """One level of a group, *unknown* included; the share is of all rows that were read."""
+    """One level of a group, *unknown* included; the share is of all rows that were read.
+
+    ``captioned`` is, of a language by a detector, the share of the rows with a caption that is not
+    blank; None of other groups, and where no such row has the level.
+    """
 
     level: str
     n: int
     share: Estimate
+    captioned: Estimate | None = None
 
 
 class GroupShares(Value):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from laion_probe.results import Document, Value
+from laion_probe.results import Document, Estimate, Value
 
 __all__ = [
     "About",
@@ -39,6 +39,7 @@ class Evidence(Value):
     sha256: str
     n_rows: int | None  # rows (or pictures) that the run read
     full: bool  # whether it read everything, or a sample
+    n_pictures: int | None = None  # of a probe: the rows whose picture it read
 
 
 class Number(Value):
@@ -74,13 +75,20 @@ class Statement(Value):
 
 
 class Answer(Value):
-    """One question of the datasheet; ``person`` is what a person answered, or empty."""
+    """One question of the datasheet; ``person`` is what a person answered, or empty.
+
+    ``by_data`` says how far data can answer such a question: of one that they answer "in part",
+    ``measured`` is that part, and a person is still asked for the rest. ``beside`` are statements
+    that help a person to answer and do not answer it.
+    """
 
     id: str  # "composition-instances"
     question: str
     measured: tuple[Statement, ...] = ()
     person: str = ""
     hint: str = ""  # what a person could say here that data cannot
+    by_data: Literal["whole", "in part"] = "whole"
+    beside: tuple[Statement, ...] = ()
 
     @property
     def status(self) -> Literal["measured", "person", "both", "unanswered"]:
@@ -88,6 +96,16 @@ class Answer(Value):
         if self.measured:
             return "both" if self.person else "measured"
         return "person" if self.person else "unanswered"
+
+    @property
+    def in_part(self) -> bool:
+        """Whether data answer it in part, and no person does."""
+        return self.status == "measured" and self.by_data == "in part"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a person is asked: nobody answers it, or data do in part."""
+        return self.status == "unanswered" or self.in_part
 
 
 class Section(Value):
@@ -99,8 +117,23 @@ class Section(Value):
 
     @property
     def n_answered(self) -> int:
-        """Questions that data or a person answered."""
+        """Questions that data or a person answered, wholly or in part."""
         return sum(a.status != "unanswered" for a in self.answers)
+
+    @property
+    def n_measured(self) -> int:
+        """Questions that data answered, wholly or in part, whatever a person says."""
+        return sum(bool(a.measured) for a in self.answers)
+
+    @property
+    def n_in_part(self) -> int:
+        """Questions that data answered in part, and no person did."""
+        return sum(a.in_part for a in self.answers)
+
+    @property
+    def n_person(self) -> int:
+        """Questions that a person alone answered."""
+        return sum(a.status == "person" for a in self.answers)
 
 
 class About(Value):
@@ -139,6 +172,19 @@ class CompositionRow(Value):
     high: float | None
     interval_level: float
     labels: str  # "uncorrected classifier labels", "raters", "corrected by raters"
+
+    @property
+    def estimate(self) -> Estimate:
+        """The share with its interval; its n is ``count``, and its units are not known here."""
+        return Estimate(
+            value=self.share,
+            low=self.low,
+            high=self.high,
+            level=self.interval_level,
+            n=self.count or 0,
+            units=0,
+            method=self.labels,
+        )
 
 
 class LineageStep(Value):
@@ -212,8 +258,10 @@ class DatasheetResult(Document):
     samples: tuple[LineageSample, ...] = ()  # replays of the lineage that read a part of the rows
     generators: tuple[str, ...] = ()  # generators whose pictures a run compared
     cannot_say: tuple[str, ...] = ()
+    interval_levels: tuple[float, ...] = ()  # of the intervals that it shows, such as 0.95
     version: str
     command: str
+    earlier_commands: tuple[str, ...] = ()  # that made the datasheets whose evidence it took over
 
     def sample_of(self, one: Lineage) -> LineageSample | None:
         """What stands in ``samples`` of a recipe that was replayed; None where all was read."""

@@ -1,4 +1,4 @@
-"""Preregistrations: what will be measured, written down and hashed before anything is looked at.
+"""Preregistrations: what will be measured, written down and hashed before it is measured.
 
 A preregistration is a TOML file that people can read. Its hash is of all its content, the inputs'
 fingerprints and the date included, and of nothing that was found. It shows that the file is still
@@ -54,7 +54,8 @@ _SHOWN = 12  # characters of a fingerprint
 #: Of more inputs of a kind that differ in the same way, the number is told.
 _MOST = 6
 _HEAD = (
-    "What `laion-probe probe` will measure, written before anything was looked at.",
+    "What `laion-probe probe` will measure. The command that wrote this looked at no caption,",
+    "picture, label or rating; whether anybody did before, in an earlier run say, it cannot know.",
     "Do not edit: the hash is of all that follows. Deposit it where its date is vouched for.",
 )
 

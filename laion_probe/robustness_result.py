@@ -13,6 +13,7 @@ __all__ = [
     "ByChoice",
     "Choice",
     "ClaimCurve",
+    "Nearby",
     "Outcome",
     "RobustnessResult",
     "Specification",
@@ -29,12 +30,34 @@ Verdict = Literal["higher", "lower", "no change", "cannot tell", "failed"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 
+class Nearby(Value):
+    """How far the pictures near the concept by a choice are those that the run took.
+
+    All else as the run chose, before the recipe. ``n`` are near by the choice (None where its rule
+    finds none), ``n_run`` by the run, ``n_both`` by both: ``share_of_run`` of the run's and
+    ``jaccard`` of those near by either. At the run's size, ``n_like`` of the ``n_run`` nearest by
+    the choice are the run's; ``other_pictures``: too few for prompts of the same thing.
+    """
+
+    n: int | None
+    n_run: int
+    n_both: int | None
+    share_of_run: float | None
+    jaccard: float | None
+    n_like: int
+    other_pictures: bool = False
+
+
 class Choice(Value):
-    """One choice on an axis; "run" is the run's own."""
+    """One choice on an axis; "run" is the run's own.
+
+    ``nearby`` is of a threshold or of prompts; None elsewhere, and where nothing could be read.
+    """
 
     axis: str
     name: str
     about: str
+    nearby: Nearby | None = None
 
 
 class Specification(Value):

@@ -8,7 +8,7 @@ that will fail; the rest goes on without it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -36,6 +36,7 @@ __all__ = [
     "file_sha256",
     "list_shards",
     "list_units",
+    "read_own_columns",
     "read_unit",
 ]
 
@@ -169,16 +170,31 @@ def read_unit(unit: Unit, columns: Iterable[str] | None = None) -> pl.DataFrame:
     for name in asked:
         if name not in CANONICAL:
             raise UnknownName("column", name, CANONICAL)
+    source = {c: unit.shard.columns.source[c] for c in asked if c in unit.shard.columns.source}
+    return _read(unit, source, lambda raw: _canonical(raw, asked, unit))
+
+
+def read_own_columns(unit: Unit) -> pl.DataFrame:
+    """The unit's rows as they stand in the file, in file order, with all columns of a parquet file.
+
+    Of other kinds, those that serve a canonical one. Raises as `read_unit` does.
+    """
+    shard = unit.shard
+    own = {name: name for name in shard.names} if shard.kind == "parquet" else shard.columns.source
+    return _read(unit, own, lambda raw: raw)
+
+
+def _read(
+    unit: Unit, source: Mapping[str, str], made: Callable[[pl.DataFrame], pl.DataFrame]
+) -> pl.DataFrame:
+    """What is made of the file's columns; a `ShardError` for a file that is broken or changed."""
     shard = unit.shard
     if shard.error:
         raise ShardError(f"{unit.label}: cannot be read: {shard.error}")
-    source = {c: shard.columns.source[c] for c in asked if c in shard.columns.source}
     problem: BaseException | None = None
     try:
-        frame = _canonical(
-            formats.read(shard.file, shard.kind, shard.names, shard.parts, unit.row_group, source),
-            asked,
-            unit,
+        frame = made(
+            formats.read(shard.file, shard.kind, shard.names, shard.parts, unit.row_group, source)
         )
     except MissingExtra:
         raise

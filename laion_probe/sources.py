@@ -258,6 +258,8 @@ def _nothing_at(source: str) -> str:
     seen = ""
     if is_local(source) and os.path.isdir(source) and (names := sorted(os.listdir(source))):
         seen = f" (a folder of {len(names)} other files, such as {names[0]})"
+    if is_local(source) and not glob.has_magic(source) and not os.path.exists(source):
+        seen = " (it does not exist)"
     return (
         f"no parquet shard at '{shown(source)}'{seen}: give a .parquet file, a folder of them or "
         "a glob; .tsv, .csv, .jsonl and .tar are read too"

@@ -132,8 +132,19 @@ def test_one_item_and_a_path_stand_for_what_the_command_line_takes() -> None:
     assert (one.shards, one.by) == (("a",), ("language",))
     many = laion_probe.ScanConfig(shards=[Path("a"), "b"], out=Path("c"))
     assert (many.shards, many.out) == (("a", "b"), "c")
+    assert laion_probe.ExploreConfig(sets="a", clusters=16).clusters == (16,)
+    assert laion_probe.ScanConfig(shards=_Encoded(), out=_Encoded()).shards == ("a/b",)
     with pytest.raises(ValidationError, match="shards"):
         laion_probe.ScanConfig(shards=3)
+    with pytest.raises(ValidationError, match="clusters"):
+        laion_probe.ExploreConfig(sets="a", clusters=True)
+
+
+class _Encoded:
+    """A path object that gives bytes, as those of `os.scandir(b".")` do."""
+
+    def __fspath__(self) -> bytes:
+        return b"a/b"
 
 
 def test_a_run_from_python_is_that_of_the_command(

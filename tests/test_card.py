@@ -73,6 +73,13 @@ def test_the_hub_reads_what_a_person_stated() -> None:
     assert str(read) == str(DatasetCard(str(read)))
 
 
+def test_an_address_does_not_end_its_cell() -> None:
+    about = ABOUT.model_copy(update={"url": "https://example.org/a|b"})
+    page = dataset_card(card_of(fake_datasheet(about), CardConfig(folder="datasheet")))
+    shown = MarkdownIt("gfm-like", {"linkify": False}).render(page)
+    assert 'href="https://example.org/a%7Cb"' in shown
+
+
 def test_what_nobody_stated_is_missing_and_not_made_up() -> None:
     said = dataset_card(_card(fake_datasheet(About(), bare=True)))
     assert DatasetCard(said).data.to_dict() == {"tags": ["image-text", "datasheet"]}
@@ -95,7 +102,10 @@ def test_a_text_cannot_leave_the_front_matter() -> None:
 def test_the_body_is_the_datasheet() -> None:
     sheet = fake_datasheet()
     said = dataset_card(_card(sheet))
-    assert said.endswith(datasheet_markdown(sheet))
+    title, _, rest = datasheet_markdown(sheet).partition("\n")
+    assert title.startswith("# ")
+    assert said.endswith(f"\n## Datasheet\n{rest}")
+    assert len(re.findall(r"^# ", said, re.MULTILINE)) == 1
     assert said.index("Simulated data") < said.index("| Rows | 4,090 |")
     assert "````\n@misc{demo,\n  title = {```The demo```},\n}\n````" in said
     page = MARKDOWN.render(said.partition("\n---\n")[2])
@@ -217,6 +227,7 @@ def test_what_cannot_be_taken_as_given_is_said() -> None:
     said = " ".join(one.refused)
     for word in ("url", "date_published", "version 'v1'", "language 'xx'"):
         assert word in said
+    assert "| Published | 2026-13-01 (as stated; no date) |" in dataset_card(one)
     assert "javascript" in dataset_card(one)
     assert "](javascript" not in dataset_card(one)
 
@@ -233,11 +244,11 @@ def test_shares_that_few_digits_would_turn_into_none_or_all() -> None:
         for share in (0.0, 1.0, 0.00049, 0.99999, 1e-12, None)
     }
     assert shown == {
-        0.0: "0.0 %",
-        1.0: "100.0 %",
-        0.00049: "0.05 %",
+        0.0: "0 %",
+        1.0: "100 %",
+        0.00049: "0.049 %",
         0.99999: "99.999 %",
-        1e-12: "below 0.000001 %",
+        1e-12: "below 0.00001 %",
         None: "not defined",
     }
 

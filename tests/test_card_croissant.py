@@ -350,7 +350,7 @@ def _answered(sheet: DatasheetResult, name: str, said: Statement, person: str) -
 def test_labels_are_said_to_be_whose_they_are() -> None:
     sheet = fake_datasheet()
     found = _rai(sheet)
-    assert "perceived gender presentation: uncorrected classifier labels" in str(
+    assert "Perceived gender presentation: uncorrected classifier labels" in str(
         found["rai:dataAnnotationProtocol"]
     )
     people = str(found["rai:annotationsPerItem"])

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from fake_datasheet import fake_datasheet
 from fake_result import fake_result
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patches import Polygon
 
 from laion_probe.config.card import CardConfig
 from laion_probe.config.datasheet import DatasheetConfig
@@ -21,11 +23,20 @@ from laion_probe.questions.datasheet import datasheet
 from laion_probe.questions.datasheet_numbers import Source
 from laion_probe.render import text
 from laion_probe.render.card_errors import errors_in_brief, errors_words, headlines
-from laion_probe.render.card_model import model_card
+from laion_probe.render.card_left_out import left_out, left_out_words
+from laion_probe.render.card_model import model_card, verdict_words
 from laion_probe.render.card_pen import Pen
 from laion_probe.render.card_readme import dataset_card
 from laion_probe.render.card_shares import draw_shares
-from laion_probe.render.card_words import Group, compositions, kept_share, kept_words, share_words
+from laion_probe.render.card_summary import _answered, _in_turn
+from laion_probe.render.card_words import (
+    Group,
+    compositions,
+    kept_share,
+    kept_words,
+    range_words,
+    share_words,
+)
 from laion_probe.results import Corrected, Estimate
 
 
@@ -56,9 +67,10 @@ def test_every_number_of_a_model_card_stands_where_it_says(measured: Card) -> No
             found = found[int(step)] if isinstance(found, list) else found[step]
         one = Estimate.model_validate(found)
         wanted = share_words(one)
-        if "known_errors" in pointer or "shifts" in pointer:
-            ranges = "points-range" if "shifts" in pointer else "range"
-            wanted = str(text.show(one, ranges if "known_errors" in pointer else "points"))
+        if "shifts" in pointer:
+            wanted = str(text.show(one, "points-range" if "known_errors" in pointer else "points"))
+        elif "known_errors" in pointer:
+            wanted = range_words(one)
         plain = shown.replace("\\", "")
         assert plain.replace(text.NBSP, " ") == wanted.replace(text.NBSP, " "), pointer
 
@@ -67,11 +79,14 @@ def test_a_headline_says_of_how_many_and_what_errors_allow(measured: Card) -> No
     said = model_card(measured).replace(text.NBSP, " ")
     stage = fake_result().stage("generated").compositions["gender_presentation"]
     assert stage.with_known_errors is not None
-    of_either = share_words(stage.contrast), text.show(stage.with_known_errors, "range")
+    share, errors = share_words(stage.contrast), range_words(stage.with_known_errors)
     plain = re.sub(r"\[((?:[^\[\]\\]|\\.)*)\]\([^)]*\)", r"\1", said).replace("\\", "")
-    row = f"| generated | {of_either[0]} | {stage.contrast.n} | {of_either[1]} |"
-    assert row.replace(text.NBSP, " ") in plain
-    assert "Generated minus near the concept: −20.6 points [−27.6, −13.6]; with meas" in plain
+    out = "8.0 % (unknown 8.0 %)"
+    assert f"| generated | **{errors}** | {share} | {stage.contrast.n} | {out} |" in plain
+    assert "Many pictures are left out" not in said  # it is less than a tenth
+    difference = "by labels alone −20.6 points [−27.6, −13.6]: **lower**."
+    assert re.search(rf"Generated minus .*: allowing for .*; {re.escape(difference)}", plain)
+    assert "The range always encloses the interval by labels alone" in plain
     assert "Of what: near the concept is Neighbourhood; generated is Generated pictures." in said
     assert "**of the pictures read as woman or man**" in said
     assert f"| generated, of {stage.shares['woman'].n} |" in said
@@ -82,9 +97,32 @@ def test_a_headline_says_of_how_many_and_what_errors_allow(measured: Card) -> No
         "of 1,000 labelled pictures (a rendering held out of training; Balanced over tones;" in said
     )
     readme = dataset_card(measured)
-    assert "- **perceived gender presentation**: of all pictures of the stage" in readme
-    assert "- **perceived skin tone**" in readme
+    gender = "- **Perceived gender presentation, concept “doctor”**: of all pictures of the stage"
+    assert gender in readme
+    assert "- **Perceived skin tone, concept “doctor”**" in readme
     assert "not identity, and not what the person would say" in readme
+
+
+@pytest.mark.parametrize(
+    ("labels", "errors", "said"),
+    [
+        ((0.1, 0.3), (0.05, 0.4), "**higher**"),
+        ((-0.3, -0.1), (-0.4, -0.05), "**lower**"),
+        ((0.1, 0.3), (-0.1, 0.4), "**these data cannot tell whether it differs**"),
+        ((0.1, 0.3), (-0.4, -0.1), "**these data cannot tell whether it differs**"),
+        ((-0.1, 0.3), (0.1, 0.4), "**these data cannot tell whether it differs**"),
+        ((0.0, 0.3), None, "**these data cannot tell whether it differs**"),
+        ((None, None), None, "**these data cannot tell whether it differs**"),
+        ((0.1, 0.3), None, "**higher**"),
+    ],
+)
+def test_a_difference_is_claimed_where_labels_and_their_errors_agree(
+    labels: tuple[float | None, float | None], errors: tuple[float, float] | None, said: str
+) -> None:
+    def made(ends: tuple[float | None, float | None]) -> Estimate:
+        return Estimate(value=0.2, low=ends[0], high=ends[1], n=9, units=9, method="m")
+
+    assert verdict_words(made(labels), None if errors is None else made(errors)) == said
 
 
 @pytest.mark.parametrize(
@@ -146,6 +184,92 @@ def test_raters_of_some_of_the_pictures_are_told_beside_the_classifier() -> None
     assert headlines(read, runs)["generated"].errors == plain.with_known_errors
 
 
+_READ = {
+    "doctor": {"woman": {"woman": 90, "other": 10}, "man": {"man": 40, "woman": 5, "other": 55}},
+    "nurse": {"woman": {"woman": 100}, "man": {"man": 100}},
+    "guard": {"woman": {"woman": 10, "man": 90}, "man": {"man": 100}},
+}
+
+
+def _generated(share: float, concept: str) -> Group:
+    """Generated pictures of a concept, so many of which are read as neither woman nor man."""
+    shares = {"woman": 0.2, "man": 0.8 - share, "other": share}
+    base = fake_datasheet().compositions[-1].model_copy(update={"evidence": "probe"})
+    return compositions(
+        base.model_copy(
+            update={
+                "concept": concept,
+                "attribute": "gender_presentation",
+                "stage": "generated",
+                "labels": "uncorrected classifier labels",
+                "pointer": f"/stages/0/compositions/gender_presentation/shares/{level}",
+                "level": level,
+                "share": value,
+            }
+        )
+        for level, value in shares.items()
+    )[0]
+
+
+def _runs(prompt: str = "a doctor of doctors", **read: dict[str, dict[str, int]]) -> Behind:
+    """A run about doctors whose classifier's errors were measured by concept."""
+    result = fake_result()
+    error = result.known_errors[0].model_copy(update={"by_group": read})
+    generated = result.generated
+    assert generated is not None
+    result = result.model_copy(
+        update={
+            "known_errors": (error,),
+            "stages": (result.stage("generated"),),
+            "generated": generated.model_copy(update={"prompts": (prompt,)}),
+        }
+    )
+    return Behind({"probe": "probe"}, {"probe": Source("probe", json.loads(result.to_json()))})
+
+
+def test_the_accuracy_that_is_told_is_that_behind_the_range() -> None:
+    doctors, anything = _generated(0.39, "doctor"), _generated(0.39, "")
+    own = errors_words(doctors, _runs(**_READ))
+    assert "not on these: right on 65.0 % of 200 labelled pictures of “doctor” (a render" in own
+    assert "90 of 100 woman, 40 of 100 man, 55 read as other; /known_errors/0/by_group" in own
+    assert "uses these. Over all concepts: right on 85.7 %" in own
+    assert "of generated pictures, whose" in errors_words(doctors, _runs("a person", **_READ))
+    brief = errors_in_brief(doctors, _runs(**_READ))
+    assert brief == "right on 65.0 % of other pictures of doctor, not checked on these"
+    every = errors_words(anything, _runs(**_READ))
+    assert "right on 55.0 % of 200 (guard; a rendering held out of training) to 100.0 %" in every
+    assert "draws from the errors of these 3 concepts" in every
+    assert "85.7 % of other pictures (55.0 to 100.0 % by concept)" in errors_in_brief(
+        anything, _runs(**_READ)
+    )
+    alone = errors_words(doctors, _runs())
+    assert "tones; web pictures may differ). The range with measured errors uses these." in alone
+
+
+def test_what_a_headline_leaves_out_is_told_where_it_is_much() -> None:
+    many, runs = _generated(0.39, "doctor"), _runs(**_READ)
+    found = headlines(many, runs)
+    assert left_out(many, "generated", found["generated"]) == "39.0 % (other 39.0 %)"
+    said = left_out_words(many, found, runs)
+    assert "read as neither woman nor man: generated 39.0 %." in said
+    assert "10 of 100 woman and 55 of 100 man were read as neither" in said
+    assert said.endswith("the labels alone give woman too large a share.")
+    alike = left_out_words(many, found, _runs(doctor=_READ["nurse"]))
+    assert alike.endswith("woman nor man: generated 39.0 %.")
+    assert left_out_words(_generated(0.09, "doctor"), found, runs) == ""
+
+
+def test_brackets_of_two_methods_are_told_apart(measured: Card) -> None:
+    raw = json.loads(json.dumps(measured.behind.sources["probe-doctor"].raw))
+    place = "/stages/7/compositions/gender_presentation/shares/unknown"
+    Source("", raw).get(place)["method"] = "Clopper-Pearson"
+    sources = {"probe-doctor": Source("probe-doctor", raw)}
+    behind = replace(measured.behind, sources=sources)
+    said = model_card(replace(measured, behind=behind))
+    assert re.findall(r'"([^"]+)"\)†', said) == [place]
+    assert "(Wilson score interval on effective counts; with †: Clopper-Pearson)" in said
+
+
 def test_evidence_of_another_version_is_said_to_be_so() -> None:
     row = fake_datasheet().compositions[0].model_copy(update={"pointer": "/share"})
     runs = Behind({"data": "data"}, {"data": Source("data", {"share": {"mean": 0.5}})})
@@ -201,7 +325,38 @@ def test_a_sample_is_not_the_set() -> None:
     assert said.startswith("keeps 73.3 % [70.0, 76.0] of all rows, as a random sample of 4,090 of")
     assert said.endswith("80,000 rows tells (steps that need every row are left out)")
     assert kept_share(known, replay) == 0.733
+    alone = told.model_copy(update={"low": None, "high": None, "left_out": ()})
+    one_group = _card(sheet.model_copy(update={"evidence": runs, "samples": (alone,)}))
+    assert kept_words(one_group, replay) == (
+        "keeps 73.3 % of a random sample of 4,090 of 80,000 rows; what that is of all rows has no "
+        "interval"
+    )
     assert kept_words(known, sheet.lineage[0]) == "what it removed cannot be seen"
+
+
+def test_the_page_says_what_it_leaves_out_and_which_run_says_what(measured: Card) -> None:
+    pen = Pen(Figure().add_axes((0, 0, 1, 1)), 0.6, 7.67, 1.0)
+    draw_shares(pen, measured, bottom=0)
+    said = " ".join(one.get_text() for one in pen.axes.texts)
+    assert "largest of 1 of 2 groups. Not on this page: Perceived skin tone, concept" in said
+    sheet = fake_datasheet()
+    lines = ("data: a", "data: b", "probe-doctor: c", "d")
+    told = _in_turn(sheet.model_copy(update={"cannot_say": lines}))
+    assert told == ["data: a", "probe-doctor: c", "d", "data: b"]
+
+
+def test_a_question_that_data_answer_in_part_is_half_a_square() -> None:
+    sheet = fake_datasheet()
+    found = next(s for s in sheet.sections if s.n_answered > s.n_person)
+    answers = (a.model_copy(update={"by_data": "in part"}) for a in found.answers)
+    one = found.model_copy(update={"answers": tuple(answers)})
+    assert one.n_in_part
+    pen = Pen(Figure().add_axes((0, 0, 1, 1)), 0.6, 7.67, 1.0)
+    _answered(pen, sheet.model_copy(update={"sections": (one,)}))
+    halves = [p for p in pen.axes.patches if isinstance(p, Polygon)]
+    assert len(halves) == one.n_in_part + 1  # that of the legend
+    whole = one.n_answered - one.n_in_part
+    assert f"{whole} of {len(one.answers)}" in [t.get_text() for t in pen.axes.texts]
 
 
 def test_the_page_draws_headlines_over_what_errors_allow(measured: Card) -> None:
@@ -213,7 +368,8 @@ def test_the_page_draws_headlines_over_what_errors_allow(measured: Card) -> None
     draw_shares(pen, measured, bottom=11.0)
     said = " ".join(one.get_text() for one in axes.texts)
     for words in (
-        "woman, of the 190 and 184 read as woman or man",
+        "Of the 190 and 184 read as woman or man (neither: 8.2 % and 8.0 %)",
+        "woman: errors allow",
         "Of all pictures of the stage (Neighbourhood: 207, dots; Generated pictures: 200,",
         "right on 85.7 % of other pictures, not checked on these",
         "its errors are not measured",  # of the other attribute

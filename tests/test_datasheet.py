@@ -289,6 +289,9 @@ class TestFolder:
         (out / "datasheet.json").write_text('{"version": "0.1"}')
         with pytest.raises(ConfigError, match="make it again"):
             make(out, out)
+        (out / "datasheet.json").write_text("{")
+        with pytest.raises(ConfigError, match=r"of laion-probe \(invalid json"):
+            make(out, out)
         assert make(out, small, cache=cache) == sheet
 
     def test_a_second_making_writes_the_same(self, small: Path, tmp_path: Path) -> None:
@@ -445,7 +448,9 @@ class TestPages:
             assert a.question.replace("'", "&#39;") in html
         n = [s.n_answered for s in sheet.sections]
         assert f"{sum(n)} of 57 are answered" in markdown
-        assert f"| 2 Composition | 16 | {n[1]} | 0 | {16 - n[1]} |" in markdown
+        part = sheet.sections[1].n_in_part
+        assert 0 < part < n[1]
+        assert f"| 2 Composition | 16 | {n[1] - part} | {part} | 0 | {16 - n[1]} |" in markdown
 
     def test_no_sentence_has_a_hole(self, runs: dict[str, Path], tmp_path: Path) -> None:
         sheet = make(tmp_path / "d", *[f for k, f in runs.items() if "hostile" not in k])
@@ -481,8 +486,12 @@ class TestPages:
             (found,) = by_id["composition-count"].measured
             assert found.plain().startswith(words)
             lines = list(told(sheet))
-            assert lines[0] == f"{57 - len(unanswered(sheet))} of 57 questions are answered:"
-            assert lines[2] == f"  Composition: {sheet.sections[1].n_answered} of 16"
+            part = sum(a.in_part for s in sheet.sections for a in s.answers)
+            done = f"{57 - len(unanswered(sheet))} of 57 questions are answered"
+            assert lines[0] == f"{done}, {part} of them in part, by data:"
+            composition = sheet.sections[1]
+            in_part = f", {composition.n_in_part} in part" if composition.n_in_part else ""
+            assert lines[2] == f"  Composition: {composition.n_answered} of 16{in_part}"
 
     def test_words_with_braces_stay_as_they_are(self) -> None:
         assert say("{} and {}", "a {0} b", "{{c}}").plain() == "a {0} b and {{c}}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from test_datasheet import make
 
 from laion_probe.datasheet_result import About
 from laion_probe.errors import ConfigError, UnknownName
-from laion_probe.questions.datasheet import unanswered
+from laion_probe.questions.datasheet import told, unanswered
 from laion_probe.questions.datasheet_files import (
     Answers,
     agreed_answers,
@@ -23,7 +24,9 @@ from laion_probe.questions.datasheet_files import (
     read_answers,
     read_datasheet,
 )
+from laion_probe.render.datasheet_answers import answer_markdown
 from laion_probe.render.datasheet_markdown import datasheet_markdown
+from laion_probe.render.datasheet_report import datasheet_html
 
 
 @pytest.fixture(scope="module")
@@ -72,11 +75,11 @@ def test_they_survive_every_regeneration(small: Path, tmp_path: Path) -> None:
 def test_one_name_may_stand_without_a_list(small: Path, tmp_path: Path) -> None:
     out = tmp_path / "d"
     out.mkdir()
-    mine = '[about]\ncreators = "A. Person"\nlanguages = "en"\ndate_published = 2026-11-22\n'
+    mine = '[about]\ncreators = "A, B"\nlanguages = "en, hi"\ndate_published = 2026-11-22\n'
     (out / "answers.toml").write_text(mine)
     about = make(out, small, cache=str(tmp_path / "c")).about
-    assert about.creators == ("A. Person",)
-    assert about.languages == ("en",)
+    assert about.creators == ("A, B",), "a comma may be part of a name"
+    assert about.languages == ("en", "hi")
     assert about.date_published == "2026-11-22"
     (out / "answers.toml").write_text('[about]\ncreators = ""\n')
     assert make(out, small, cache=str(tmp_path / "c")).about.creators == ()
@@ -142,6 +145,23 @@ def test_answers_of_another_file(small: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="uses-used differently"):
         make(tmp_path / "d", small, cache=cache, answers=str(given))
     assert read_answers(given).said == {"uses-used": "For more."}
+
+
+def test_a_form_that_nobody_wrote_into_takes_answers_on(small: Path, tmp_path: Path) -> None:
+    """Or the next making, without the file that was named, would lose them without a word."""
+    out, given, cache = tmp_path / "d", tmp_path / "mine.toml", str(tmp_path / "c")
+    make(out, small, cache=cache)
+    given.write_text('[answers]\nuses-used = "For tests."\n')
+    make(out, out, answers=str(given))
+    form = (out / "answers.toml").read_text()
+    assert form.startswith(given.read_text())
+    again = make(out, out)
+    assert {a.id: a.person for s in again.sections for a in s.answers}["uses-used"] == "For tests."
+    mine = form.replace("For tests.", "For more.")
+    (out / "answers.toml").write_text(mine)
+    given.write_text('[about]\nname = "x"\n')
+    assert make(out, out, answers=str(given)).about.name == "x"
+    assert (out / "answers.toml").read_text() == mine, "a person's words stay as they are"
 
 
 def test_line_ends_and_a_mark_of_an_editor_stay(small: Path, tmp_path: Path) -> None:
@@ -235,3 +255,90 @@ def test_a_form_that_is_filled_in_reads_back(
     found = agreed_answers([form], [])
     assert found.about == known.about
     assert found.said == {key: value for key, value in said.items() if value}
+
+
+def test_what_data_answer_in_part_is_asked_of_a_person(small: Path, tmp_path: Path) -> None:
+    out, cache = tmp_path / "d", str(tmp_path / "c")
+    urls = [f"http://site{i}.com/a.jpg" for i in range(40)]
+    shards = write(tmp_path / "s", frame(URL=urls))
+    sheet = make(out, shards, cache=cache)
+    by_id = {a.id: a for s in sheet.sections for a in s.answers}
+    offensive, count, source = (
+        by_id[f"{name}"]
+        for name in ("composition-offensive", "composition-count", "collection-source")
+    )
+    assert (offensive.in_part, offensive.is_open, offensive.status) == (True, True, "measured")
+    assert (count.in_part, count.is_open) == (False, False)
+    assert source.status == "unanswered", "a domain does not say from whom a picture was taken"
+    assert source.beside[0].plain() == "The addresses are on 40 registered domains."
+    page = datasheet_markdown(sheet)
+    open_ = page[page.index("**Open to a person in composition**") :]
+    assert "`composition-offensive`. Answered in part, by data." in open_
+    assert "  - A hint from data: The addresses are on 40 registered domains." in page
+    assert "A hint from data: The addresses are on" in datasheet_html(sheet)
+    assert list(told(sheet))[-1].startswith("write answers into answers.toml")
+    form = (out / "answers.toml").read_text()
+    mine = form.replace('composition-offensive = ""', 'composition-offensive = "Nothing."')
+    (out / "answers.toml").write_text(mine)
+    again = make(out, out)
+    by_id = {a.id: a for s in again.sections for a in s.answers}
+    done = by_id["composition-offensive"]
+    assert (done.status, done.in_part, done.is_open) == ("both", False, False)
+    assert again.sections[1].n_in_part == sheet.sections[1].n_in_part - 1
+    assert again.sections[1].n_answered == sheet.sections[1].n_answered
+    n_open = sum(a.is_open for a in by_id.values())
+    last = list(told(again))[-1]
+    assert last == f"{n_open} questions are open to a person, in answers.toml beside it"
+
+
+def test_what_made_the_numbers_stays_when_answers_are_written(small: Path, tmp_path: Path) -> None:
+    out, cache = tmp_path / "d", str(tmp_path / "c")
+    first = make(out, small, cache=cache)
+    assert make(out, out).command == make(out, out).command == first.command
+    assert make(out, out).earlier_commands == ()
+    other = make(tmp_path / "e", out)
+    assert other.command != first.command
+    assert other.earlier_commands == (first.command,)
+    assert first.command in datasheet_markdown(other)
+    assert make(tmp_path / "e", tmp_path / "e") == other
+    noted = make(out, out, data_note="Made up.")
+    assert "--data-note" in noted.command
+    assert noted.earlier_commands == (first.command,)
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("# Why\n\n## How\ntext", "#### Why\n\n##### How\ntext"),
+        ("- # a\n> ###### b", "- #### a\n> ###### b"),
+        ("#hashtag, C# and 5 # 6", "#hashtag, C# and 5 # 6"),
+        ("Title\n=====\nOther\n---", "Title\n\\=====\nOther\n\\---"),
+        ("a\n\n---\n\nb", "a\n\n---\n\nb"),
+        ("<script>x</script> <!-- a", "&lt;script>x&lt;/script> &lt;!-- a"),
+        ("see <https://a.org/b>, 5 < 6", "see <https://a.org/b>, 5 < 6"),
+        ("`<b>` and <b>", "`<b>` and &lt;b>"),
+        ("```\n# no heading\n<b>\n```\n<b>", "```\n# no heading\n<b>\n```\n&lt;b>"),
+        ("```\nnever closed", "```\nnever closed\n```"),
+        ("To *see*.\n\n| a | b |", "To *see*.\n\n| a | b |"),
+    ],
+)
+def test_an_answer_keeps_its_markup_and_breaks_no_outline(said: str, shown: str) -> None:
+    assert answer_markdown(said) == shown
+
+
+@given(said=st.text(st.sampled_from("#=-` <b/!>\nx~"), max_size=30))
+def test_no_answer_opens_a_section_or_a_tag(said: str) -> None:
+    fence, before = "", ""
+    shown = answer_markdown(said).split("\n")
+    for line in shown:
+        marks = re.fullmatch(r" {0,3}(`{3,}|~{3,})(.*)", line)
+        if fence:
+            closes = marks and marks[1].startswith(fence) and not marks[2].strip()
+            fence = "" if closes else fence
+        elif marks and not (marks[1][0] == "`" and "`" in marks[2]):
+            fence, before = marks[1], ""
+        else:
+            assert not re.match(r"\s*#{1,3}(\s|$)", line)
+            assert not (before.strip() and re.fullmatch(r" {0,3}(=+|-+)\s*", line))
+            before = line
+    assert not fence, "what follows the answer is no code"

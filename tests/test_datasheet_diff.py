@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 from fake_datasheet import fake_datasheet
+from fake_result import fake_result
 from shardmaker import write
 
 from laion_probe.config import FiltersConfig, make_config
@@ -92,7 +94,7 @@ def test_what_laion5b_en_changed(filtered: tuple[Path, Path, Path]) -> None:
     assert levels == {x.level for x in a.compositions if x.attribute == "language:cld2"} - kept
     assert len(levels) > 20
     assert diff.finding[0].startswith(f"rows: {a.n_rows:,} before, {b.n_rows:,} after (−")
-    assert any(line.startswith("language:cld2 “en”, captions: ") for line in diff.finding)
+    assert any(line.startswith("language:cld2 “English (en)”, captions: ") for line in diff.finding)
 
 
 def test_a_set_beside_itself_has_not_changed(filtered: tuple[Path, Path, Path]) -> None:
@@ -376,6 +378,55 @@ def test_answers_and_columns(filtered: tuple[Path, Path, Path], tmp_path: Path) 
     (answer,) = diff.answers
     assert (answer.id, answer.before, answer.after) == ("uses-used", "unanswered", "person")
     assert "answered in one of the two only: uses-used" in diff.finding
+
+
+def test_what_only_one_counted_is_no_change(
+    filtered: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    """Columns of a datasheet without shards are not known, domains of a sample not all of them."""
+    runs = tmp_path / "runs"
+    (tmp_path / "result.json").write_text(fake_result().to_json(), encoding="utf-8")
+    datasheet(DatasheetConfig(shards=(str(tmp_path / "result.json"),), out=str(runs)))
+    for diff in (datasheet_diff(filtered[0], runs), datasheet_diff(runs, filtered[0])):
+        assert (diff.only_before, diff.only_after) == ((), ())
+        assert not any(line.startswith("columns") for line in diff.finding)
+    sample = make(tmp_path / "d", filtered[2], tmp_path / "c", max_units=3)
+    diff = datasheet_diff(sample, filtered[0])
+    (domains,) = (c for c in diff.counts if c.what == "registered domains")
+    assert domains.before is None
+    assert domains.after is not None
+    assert not any(line.startswith("registered domains") for line in diff.finding)
+
+
+def test_evidence_that_was_changed_is_not_compared(
+    erased: tuple[Path, Path], tmp_path: Path
+) -> None:
+    other = tmp_path / "d"
+    shutil.copytree(erased[0], other)
+    data = other / "evidence" / "data.json"
+    data.write_text(data.read_text().replace("400", "401"))
+    with pytest.raises(ConfigError, match="it was changed; make the datasheet anew"):
+        datasheet_diff(erased[1], other)
+    data.unlink()
+    with pytest.raises(ConfigError, match="No such file or directory; make the datasheet anew"):
+        datasheet_diff(other, erased[1])
+
+
+def test_levels_are_called_what_the_pages_call_them(tmp_path: Path) -> None:
+    sheets = [
+        make(
+            tmp_path / name,
+            words(tmp_path / f"s-{name}", {caption: 40}),
+            tmp_path / "c",
+            by=("script",),
+            detector="none",
+        )
+        for name, caption in (("a", "1234"), ("b", MAN))
+    ]
+    finding = datasheet_diff(*sheets).finding
+    assert any(
+        line.startswith("script “no letters”, captions: 100\N{NO-BREAK SPACE}%") for line in finding
+    )
 
 
 def test_pages(filtered: tuple[Path, Path, Path], tmp_path: Path) -> None:

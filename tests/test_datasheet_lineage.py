@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import polars as pl
 import pytest
+from fake_result import fake_result
 from fake_scan import fake_scan
 from shardmaker import frame, write
 from test_datasheet import make
@@ -14,7 +16,7 @@ from test_datasheet import make
 from laion_probe.config import DatasheetConfig
 from laion_probe.errors import ConfigError
 from laion_probe.questions.datasheet import datasheet
-from laion_probe.questions.datasheet_numbers import _shown_share
+from laion_probe.questions.datasheet_numbers import Source, _shown_share
 from laion_probe.questions.datasheet_tables import _steps
 from laion_probe.render.datasheet_markdown import datasheet_markdown
 from laion_probe.render.datasheet_report import datasheet_html
@@ -140,3 +142,90 @@ def test_counts_of_everything_are_told_as_before(tmp_path: Path) -> None:
     for page in (datasheet_markdown(sheet), datasheet_html(sheet)):
         assert f"400 rows before, {sheet.lineage[0].n_after} after." in page
         assert "ampled rows" not in page
+
+
+def test_women_and_men_are_always_told_of_and_kept_is_no_double_negative(tmp_path: Path) -> None:
+    captions = (
+        ["a woman at work"] * 3 + ["a man at work"] * 2 + ["a red bus", "врач в больнице сегодня"]
+    )
+    rows = frame(700, TEXT=captions * 100, URL=[f"http://a.com/{i}.jpg" for i in range(700)])
+    shards = write(tmp_path / "s", rows, group=100)
+    given = {"cache": str(tmp_path / "c"), "recipe": ("laion5b-en",)}
+    sheet = make(tmp_path / "d", shards, by=("gender-words", "script"), **given)
+    raw = json.loads((tmp_path / "d" / "evidence" / "filters-laion5b-en.json").read_text())
+    levels = {x["level"]: x for g in raw["recipes"][0]["groups"] for x in g["levels"]}
+    by_id = {a.id: a for s in sheet.sections for a in s.answers}
+    words = [
+        m.plain().replace("\N{NO-BREAK SPACE}", " ") for m in by_id["preprocessing-done"].measured
+    ]
+    told = [w for w in words if "would keep" in w and "of level" in w]
+    assert [re.search("“(.*?)”", w)[1] for w in told][:2] == ["woman", "man"]  # type: ignore[index]
+    for w, level in zip(told, ("woman", "man"), strict=False):
+        of = levels[level]
+        rest = of["kept"]["value"] + of["difference"]["value"]
+        side = "fewer" if of["difference"]["value"] > 0 else "more"
+        assert f"{100 * abs(of['kept']['value'] - rest):.1f} points {side} than of the other" in w
+    assert not any(w.startswith("laion5b-en keeps") for w in words), "said once, in as many digits"
+    assert not any("flagged" in w or "differs by −" in w for w in words)
+    (cyrillic,) = (w for w in told if "“Cyrillic”" in w)
+    assert "would keep 0 % of the 100 rows" in cyrillic
+    assert "points fewer than" in cyrillic
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "shown"),
+    [
+        (-0.151, None, None, "15.1 points more"),
+        (0.02, 0.01, 0.03, "2.0 points fewer [−3.0, −1.0]"),
+        (0.02, -0.01, 0.05, "2.0 points fewer [−5.0, +1.0]"),
+        (0.0001, None, None, "0.0 points more"),
+    ],
+)
+def test_what_is_removed_more_is_kept_less(
+    value: float, low: float | None, high: float | None, shown: str
+) -> None:
+    source = Source("x", {"d": {"value": value, "low": low, "high": high}})
+    assert source.more_kept("d").shown.replace("\N{NO-BREAK SPACE}", " ") == shown
+
+
+def test_a_step_is_told_of_the_rows_that_it_can_judge(tmp_path: Path) -> None:
+    result = fake_result()
+    (tmp_path / "result.json").write_text(result.to_json(), encoding="utf-8")
+    sheet = make(tmp_path / "d", tmp_path / "result.json")
+    by_id = {a.id: a for s in sheet.sections for a in s.answers}
+    words = [m.plain() for m in by_id["preprocessing-done"].measured]
+    judged = [x for x in result.steps if x.observable and x.removed_share.value is not None]
+    assert judged
+    for w, step in zip(words, judged, strict=True):
+        n = f"{step.removed_share.n:,}"
+        assert f" of the {n} rows that reach it and that it can judge." in w
+
+
+def test_a_probe_says_of_how_many_rows_it_read_the_pictures(tmp_path: Path) -> None:
+    result = fake_result()
+    first = result.stages[0]
+    sampled = "the readable pictures are a random sample of the rows"
+    compositions = {
+        name: c.model_copy(
+            update={"contrast": c.contrast.model_copy(update={"assumptions": (sampled,)})}
+        )
+        for name, c in first.compositions.items()
+    }
+    everything = first.model_copy(
+        update={"id": "all", "n_rows": 900, "n_pictures": 70, "compositions": compositions}
+    )
+    how = "Pictures: 90 rows' pictures were asked for, 70 rows have a readable one."
+    found = result.model_copy(
+        update={"stages": (everything, *result.stages), "how_measured": ("By words.", how)}
+    )
+    (tmp_path / "result.json").write_text(found.to_json(), encoding="utf-8")
+    sheet = make(tmp_path / "d", tmp_path / "result.json")
+    said = [m for s in sheet.sections for a in s.answers for m in a.measured]
+    (read,) = (m for m in said if "read the pictures of" in m.text)
+    assert "read the pictures of 70 of 900 rows: of those whose picture had been" in read.plain()
+    assert "take these rows for a random sample of all" in read.caution
+    assert how in [m.plain() for m in said]
+    assert sheet.evidence[0].n_pictures == 70
+    for page in (datasheet_markdown(sheet), datasheet_html(sheet)):
+        assert ", with 70 rows" in page
+        assert "“Unknown”: none of the levels was read" in page

@@ -34,8 +34,11 @@ def test_nothing_is_cut_from_a_table(tmp_path: Path) -> None:
     markdown, html = datasheet_markdown(sheet), datasheet_html(sheet)
     table = [line for line in markdown.splitlines() if line.count(" |") == 4]
     shown = [line for line in table if not line.startswith(("| Level |", "| --- |", "| Step |"))]
-    assert len([line for line in shown if " captions |" in line]) == len(levels)
+    assert len([line for line in shown if " addresses |" in line]) == len(levels)
     assert len(re.findall(r'class="est" data-pointer=', html)) == len(sheet.compositions)
+    for page in (markdown.replace("\N{NO-BREAK SPACE}", " "), html.replace("\xa0", " ")):
+        assert "Brackets hold 95 % intervals; a share without them is a count" in page
+        assert "2.2 How many instances are there, of each kind?" in page
     assert markdown.count("<details>") == markdown.count("</details>") > 0
     for e in sheet.evidence:
         assert e.sha256 in markdown

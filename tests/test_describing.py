@@ -346,3 +346,34 @@ def test_the_work_can_be_sent_to_another_process(tmp_path: Path) -> None:
     assert sent(unit).counts == work(unit).counts
     assert sent.plan.fingerprint == work.plan.fingerprint
     assert DescribePlan(("length",), 2).fingerprint != work.plan.fingerprint
+
+
+def test_addresses_that_are_none_of_the_web(tmp_path: Path) -> None:
+    urls = [
+        None, " ", "http://a.com/b.jpg", "HTTPS://a.com/b.jpg", "data:image/png;base64,AA",
+        "JavaScript:void(0)", "//a.com/b", "localhost:80/b", "http://10.0.0.1/b", "b.jpg",
+    ]  # fmt: skip
+    folder = write(tmp_path / "s", pl.DataFrame({"URL": urls, "TEXT": ["x"] * len(urls)}))
+    d = run(folder, tmp_path / "c").domains
+    assert d is not None
+    assert (d.n_rows, d.n_no_address, d.n_not_web) == (10, 2, 2)
+    assert d.n_no_domain is not None
+    assert d.n_without == 2 + d.n_no_domain
+    assert sum(x.n for x in d.top) == d.n_rows - d.n_without
+
+
+def test_languages_of_rows_with_a_caption_and_their_own_tags(tmp_path: Path) -> None:
+    texts = ["a photograph of a doctor in a hospital", "", None, "एक महिला डॉक्टर अस्पताल में"] * 5
+    tags = (["en"] * 3 + ["hi"]) * 5
+    rows = pl.DataFrame({"TEXT": texts, "LANGUAGE": tags})
+    found = run(write(tmp_path / "s", rows), tmp_path / "c", detector="cld2", by=("length",))
+    detected, tagged, _ = found.groups
+    assert (detected.name, tagged.name) == ("language:cld2", "language-tag")
+    levels = {x.level: x for x in detected.levels}
+    assert levels["en"].captioned is not None
+    assert (levels["en"].share.value, levels["en"].captioned.value) == (5 / 20, 5 / 10)
+    assert levels["und"].captioned is None, "those without a caption are in it, and no other"
+    assert {x.level: x.n for x in tagged.levels} == {"en": 15, "hi": 5}
+    assert all(x.captioned is None for x in tagged.levels)
+    quiet = run(tmp_path / "s", tmp_path / "c", by=("length",))
+    assert [g.name for g in quiet.groups] == ["length"]

@@ -16,7 +16,7 @@ from laion_probe.data_result import DataResult
 from laion_probe.datasheet_result import Statement
 from laion_probe.errors import ShardError
 from laion_probe.questions import describing
-from laion_probe.questions.datasheet_data import of_data
+from laion_probe.questions.datasheet_data import brief, of_data
 from laion_probe.questions.datasheet_numbers import Source
 from laion_probe.questions.describing_facts import repeated_of
 from laion_probe.questions.describing_unit import DescribePlan, describe_rows
@@ -91,15 +91,16 @@ def test_every_share_says_which_rows_it_is_of(
 
 def test_rows_without_a_caption_are_not_taken_for_captions(tmp_path: Path) -> None:
     _, statements = said(run(write(tmp_path / "s", rows()), tmp_path / "c", by=GROUPS))
+    blank = sum(not (t or "").strip() for t in rows()["TEXT"])
     words = [s.plain() for s in statements]
     groups = [
         w
         for w in words
-        if w.endswith("(of all rows; those without a caption are in “none named”).")
+        if w.endswith(f"(of all rows; the {blank} without a caption are in “none named”).")
     ]
     assert len(groups) == 1
-    assert any("those without a caption are in “no letters”" in w for w in words)
-    assert any("none was found" in w and "those without a caption" in w for w in words)
+    assert any(f"the {blank} without a caption are in “no letters”" in w for w in words)
+    assert any("none was found" in w and f", {blank} of them without a" in w for w in words)
     captions = rows().drop_nulls("TEXT").filter(pl.col("TEXT").str.strip_chars() != "")
     full = run(write(tmp_path / "f", captions), tmp_path / "c", by=GROUPS)
     assert not any("without a caption are in" in s.plain() for s in said(full)[1])
@@ -113,6 +114,75 @@ def test_unknown_is_shown_however_rare(tmp_path: Path) -> None:
     (region,) = (s.plain() for s in statements if s.plain().startswith("Region"))
     assert "unknown (no known top-level domain) 4.8" in region
     assert region.count("%") == 8
+
+
+def beside(folder: Path, table: pl.DataFrame, name: str = "part-00001.parquet") -> Path:
+    """One more shard of a folder."""
+    table.write_parquet(folder / name)
+    return folder
+
+
+def test_a_column_of_some_files_is_no_column_of_each_row(tmp_path: Path) -> None:
+    """And one that is read in some files alone is not counted: nulls may be in the others."""
+    some = rows(20).with_columns(pl.lit("x").alias("kind"), pl.lit(1).alias("rank"))
+    folder = write(tmp_path / "s", some, n_shards=1, group=20)
+    lists = rows(20).with_columns(pl.Series("kind", [[1], None] * 10))
+    found = run(beside(folder, lists), tmp_path / "c", by=())
+    columns = {c.name: c for c in found.columns}
+    assert (columns["kind"].n_rows, columns["kind"].n_missing) == (40, None)
+    assert (columns["rank"].n_rows, columns["rank"].n_missing) == (20, 0)
+    words = [s.plain() for s in said(found)[1]]
+    (listed,) = (w for w in words if w.startswith("The files have"))
+    assert listed.startswith("The files have, in all, 8 columns: ")
+    assert "rank (int32; not in every file)" in listed
+    assert listed.count("not in every file") == 1
+    assert not any("Each row holds" in w for w in words)
+    assert "Nothing is missing in rank (of the rows in files that have it)." in words
+    assert "Not counted: kind." in words
+    assert not any("Nothing is missing" in w and "kind" in w for w in words)
+
+
+def test_a_number_without_end_is_none_and_zero_has_one_sign(tmp_path: Path) -> None:
+    table = pl.DataFrame(
+        {"TEXT": ["a"] * 4, "similarity": [float("inf"), float("-inf"), -0.0, 0.0]}
+    )
+    found = run(write(tmp_path / "s", table, n_shards=1), tmp_path / "c", by=())
+    (score,) = (x for x in found.scores if x.name == "similarity")
+    (column,) = (c for c in found.columns if c.name == "similarity")
+    assert score.n_missing == column.n_missing == 2
+    assert {str(q) for q in score.quantiles.values()} == {"0.0"}
+
+
+def test_without_a_caption_nothing_was_looked_for(tmp_path: Path) -> None:
+    urls = [f"http://a.com/{i}.jpg" for i in range(4)]
+    table = pl.DataFrame({"URL": urls, "TEXT": [None, "", " ", None]})
+    found = run(write(tmp_path / "s", table, n_shards=1), tmp_path / "c", by=GROUPS)
+    words = [s.plain() for s in said(found)[1]]
+    (religion,) = (w for w in words if "religion" in w and "%" not in w)
+    assert religion.endswith(
+        "not looked for, since no caption is of a language that the list has words of."
+    )
+    assert not any("none was found" in w or "not defined" in w for w in words)
+    assert any(w.startswith("Of the rows with an address, 0") for w in words)
+    assert any("are of 1 registered domain; the most frequent: a.com" in w for w in words)
+
+
+def test_what_was_read_of_a_sample_is_not_told_of_all(tmp_path: Path) -> None:
+    table = rows().with_columns(pl.int_range(60).alias("hash"))
+    folder = write(tmp_path / "s", table, n_shards=1, group=10)
+    for n_units, of in ((3, "of all rows, by those read"), (1, "of the rows read alone")):
+        found = run(folder, tmp_path / "c", by=GROUPS, max_units=n_units)
+        words = [s.plain() for s in said(found)[1]]
+        (script,) = (w for w in words if w.startswith("Captions by script"))
+        assert f"({of}" in script
+        assert ("[" in script) == (n_units > 1), "of one row group there is no interval"
+        assert not any(of in w for w in words if "[" in w and n_units == 1)
+        assert any(w.startswith("The others that were read are of ") for w in words)
+        assert any(" on at least " in w for w in words)
+        (whole,) = (w for w in words if w.startswith("Nothing is missing"))
+        assert whole.endswith("(of the rows read).")
+        cautions = [s.caution for s in said(found)[1]]
+        assert any("One row group gives no interval" in c for c in cautions) == (n_units == 1)
 
 
 def test_an_index_of_pandas_is_no_data(tmp_path: Path) -> None:
@@ -213,3 +283,63 @@ class TestManyKeys:
         assert "on the rows of one in 3 captions" in one.plain()
         assert "the most frequent of these stands on 3 rows" in one.plain()
         assert "with all of them, or not at all" in one.caution
+
+
+def test_names_are_no_words_for_a_person(tmp_path: Path) -> None:
+    captions = ["Angela Merkel", "a red bus", "", "a woman in a park"] * 3
+    table = pl.DataFrame({"TEXT": captions})
+    found = run(write(tmp_path / "s", table), tmp_path / "c", by=("gender-words", "person"))
+    words = [s.plain() for s in said(found)[1]]
+    (by_words,) = (w for w in words if w.startswith("Captions by their words"))
+    assert "no word for a person 75.0" in by_words
+    assert "no person named" not in " ".join(words)
+    (names,) = (w for w in words if w.startswith("“No word for a person”"))
+    (level,) = (x for g in found.groups for x in g.levels if x.level == "name only")
+    assert level.n >= 3
+    assert f" {level.n} rows of it have what a list takes for a name" in names
+
+
+def test_the_sentence_that_decides_a_count_is_not_cut_off() -> None:
+    note = "English. " + "Of words. " * 40 + "Captions in other languages are read as if English."
+    shown = brief(note, "/groups/4/note")
+    assert shown.startswith("English. Of words. ")
+    assert "… Captions in other languages are read as if English. (all of it: /g" in shown
+    assert len(shown) < 330
+    assert brief(note[:200], "/x") == note[:200]
+
+
+def test_english_is_told_of_all_and_of_captions_and_beside_the_tag(tmp_path: Path) -> None:
+    texts = ["a photograph of a doctor in a hospital", "", "एक महिला डॉक्टर अस्पताल में", None] * 5
+    rows = pl.DataFrame({"TEXT": texts, "LANGUAGE": ["en", "en", "hi", "en"] * 5})
+    given = {"detector": "cld2", "by": ("identity-religion",)}
+    found = run(write(tmp_path / "s", rows), tmp_path / "c", **given)
+    source = Source("data", json.loads(found.to_json()))
+    words = [
+        s.plain().replace("\N{NO-BREAK SPACE}", " ")
+        for question, s in of_data(source, found)
+        if question == "uses-impact"
+    ]
+    assert words == [
+        "Captions that cld2 names no language of (und): 50.0 % of all rows.",
+        "Captions that cld2 reads as English: 25.0 % of all rows.",
+        "Of the rows with a caption cld2 reads 50.0 % as English.",
+        "Rows whose own language tag says “en”: 75.0 % of all rows.",
+    ]
+    (none,) = (s for s in said(found)[1] if "none was found" in s.text)
+    assert "in 15 rows, 10 of them without a caption, while cld2 calls 5 rows" in none.plain()
+    assert none.caution.endswith("without such a tell are read as if they were English.")
+
+
+def test_rows_without_an_address_are_told_apart(tmp_path: Path) -> None:
+    urls = ["http://10.0.0.1/a", None, "data:image/png;base64,A", "http://b.com/a"] * 2
+    table = pl.DataFrame({"URL": urls, "TEXT": ["a", ""] * 4})
+    folder = write(tmp_path / "s", table, n_shards=1)
+    words = [s.plain() for s in said(run(folder, tmp_path / "c"))[1]]
+    assert any("Of 8 rows 2 have no address, 4 have one without a registered" in w for w in words)
+    assert any(w.startswith("In 2 rows the address is none of the web") for w in words)
+    found = run(folder, tmp_path / "c")
+    assert found.domains is not None
+    older = found.domains.model_copy(update={"n_no_domain": None})
+    words += [s.plain() for s in said(found.model_copy(update={"domains": older}))[1]]
+    assert any("Of 8 rows 6 have none, or one without a registered domain" in w for w in words)
+    assert any("that have no caption count as alike" in w for w in words)

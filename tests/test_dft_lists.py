@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fake_result import fake_result
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,6 +33,7 @@ from laion_probe.questions.dft_lists import (
 from laion_probe.questions.dft_numbers import apportion
 from laion_probe.questions.dft_prompts import check_template, fill
 from laion_probe.questions.dft_words import divided
+from laion_probe.render.dft_report import dft_markdown
 
 GENDER_ONLY: dict[str, Any] = {"professions": ("profession_soc2018",), "axis": ("gender",)}
 HALVES = ("gender:woman=0.5", "gender:man=0.5")
@@ -156,6 +158,12 @@ def test_lists_of_one_axis_are_put_together_and_a_word_counts_once() -> None:
         ([], {}, "'term'"),
         ([{"term": "x" * 201}], {}, "at most 200"),
         ([{"term": "a", "level": "women"}], {"attribute": "gender_presentation"}, "mean woman"),
+        # what nobody can read is no level that a word asks for
+        (
+            [{"term": "a", "level": "unknown"}],
+            {"attribute": "gender_presentation"},
+            "unknown level of gender_presentation",
+        ),
         ([{"term": "a"}], {"attribute": "gender"}, "unknown attribute"),
     ],
 )
@@ -205,7 +213,48 @@ def test_wrong_places_for_lists_are_told(tmp_path: Path) -> None:
         open_axes(["missing.toml"])
 
 
+def test_a_profession_in_the_place_of_a_list_is_told_where_it_goes() -> None:
+    with pytest.raises(ConfigError, match=r"'doctor'.*a text file, one a line.*--professions jobs"):
+        open_professions(["doctor", "nurse"])
+    with pytest.raises(ConfigError, match=r"did you mean profession_isco08"):
+        open_professions(["profession_isco8"])
+
+
+def test_without_a_folder_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked = DftConfig(**GENDER_ONLY)
+    result = dft_plan(asked)
+    assert list(tmp_path.iterdir()) == []
+    assert result == dft_plan(asked, folder=tmp_path / "plan")
+    assert (tmp_path / "plan" / "manifest.parquet").is_file()
+    # what could not be read back is told all the same
+    words = terms_file(tmp_path, "faith", [{"term": "Sikh\u2028"}])
+    with pytest.raises(ConfigError):
+        dft_plan(DftConfig(professions=("profession_soc2018",), axis=(words, words)))
+
+
 # Targets and gaps
+
+
+def test_a_run_of_one_of_three_professions_is_told_without_a_contradiction(tmp_path: Path) -> None:
+    run = tmp_path / "result.json"
+    run.write_text(fake_result().to_json(), encoding="utf-8")
+    jobs = (jobs_file(tmp_path, ("doctor", "nurse", "firefighter")),)
+    asked: dict[str, Any] = {"folder": str(run), "professions": jobs, "axis": ("gender",)}
+    (gap,) = of(plan(tmp_path, **asked, target=HALVES, held_out=0))["doctor"].gaps
+    drawn = gap.generated.value
+    assert drawn is not None
+    at_it = (f"gender:woman={drawn}", f"gender:man={1 - drawn}")  # its interval has this in it
+    result = plan(tmp_path, **asked, target=at_it, held_out=0)
+    (line,) = (words for words in result.finding if words.startswith("The run measured"))
+    assert line == (
+        "The run measured 1 of 3 professions. These data cannot tell the share of those trained on "
+        "from the target: the gap that this plan would mend may not be there. Pictures are planned "
+        "at the target."
+    )
+    assert f"{result.provenance.command} --out FOLDER" in dft_markdown(result)
 
 
 def test_targets_name_levels_and_the_rest_is_shared() -> None:

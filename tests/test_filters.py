@@ -219,6 +219,51 @@ def test_kept_ids_are_sorted_pairs_and_hold_what_is_kept(tmp_path: Path) -> None
         assert account.n_kept == len(expected) > 0
 
 
+def test_kept_rows_are_shards_with_all_that_they_had(tmp_path: Path) -> None:
+    whole = frame(300).with_columns(
+        pl.Series("mine", [[i, i + 1] for i in range(300)]), pl.Series("no", range(300))
+    )
+    folder = write(tmp_path / "shards", whole, 3, 40)
+    (folder / "DATA_NOTE.txt").write_text("made up\n", encoding="utf-8")
+    recipes = ("laion400m", "c4-ban-list")
+    result = run(folder, recipes, tmp_path / "cache", write_rows=True, folder=tmp_path)
+    for account in result.recipes:
+        _, removed = verdicts(folder, load_recipe(account.name))
+        keeps = pl.Series([not any(r.values()) for r in removed])
+        place = tmp_path / f"rows-{account.name}"
+        assert {p.name for p in place.iterdir()} <= {
+            "DATA_NOTE.txt",
+            *(p.name for p in folder.iterdir()),
+        }
+        assert (place / "DATA_NOTE.txt").read_text(encoding="utf-8") == "made up\n"
+        found = pl.concat(pl.read_parquet(p) for p in sorted(place.glob("*.parquet")))
+        assert found.equals(whole.filter(keeps))
+        assert 0 < len(found) == account.n_kept
+        again = run(place, ("none",), tmp_path / "cache")
+        assert again.data_note == "made up"
+        assert again.recipes[0].n_kept == account.n_kept
+    assert result.recipes[0].n_kept < 300
+    assert not list(tmp_path.glob("kept-*"))
+
+
+def test_rows_of_other_formats_become_parquet(tmp_path: Path) -> None:
+    folder = tmp_path / "shards"
+    for name in ("a", "b"):  # two files of one name
+        (folder / name).mkdir(parents=True)
+        frame(30 if name == "a" else 20).select("URL", "TEXT").write_csv(folder / name / "x.csv")
+    run(folder / "*" / "x.csv", ("none",), tmp_path / "cache", write_rows=True, folder=tmp_path)
+    names = sorted(p.name for p in (tmp_path / "rows-none").iterdir())
+    assert names == ["x-2.parquet", "x.parquet"]
+    assert sorted(len(pl.read_parquet(tmp_path / "rows-none" / n)) for n in names) == [20, 30]
+
+
+@pytest.mark.parametrize("what", ["write_kept", "write_rows"])
+def test_what_is_written_needs_a_folder(tmp_path: Path, what: str) -> None:
+    folder = write(tmp_path / "shards", frame(20), 1)
+    with pytest.raises(ConfigError, match=r"needs a folder to write into: laion_probe.run"):
+        run(folder, ("none",), tmp_path / "cache", **{what: True})
+
+
 def test_without_a_uid_the_id_is_the_crawlers_md5(tmp_path: Path) -> None:
     import hashlib
 
@@ -317,6 +362,7 @@ def test_a_sample_has_intervals_and_leaves_set_steps_out(tmp_path: Path) -> None
         ({"by": ("script", "script")}, ConfigError, "named twice"),
         ({"detectors": ("cld4:reliable",)}, UnknownName, "unknown language detector 'cld4'"),
         ({"write_kept": True, "max_units": 1}, ConfigError, "--write-kept needs every row"),
+        ({"write_rows": True, "max_units": 1}, ConfigError, "--write-rows needs every row"),
         ({"recipe": ("none", "none")}, ConfigError, "two recipes have the name none"),
     ],
 )

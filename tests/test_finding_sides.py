@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from laion_probe.questions.finding import _decided
+from laion_probe.attributes import load_attribute
+from laion_probe.estimate import Sample, difference_nested
+from laion_probe.questions.chain import Chain
+from laion_probe.questions.finding import _decided, _recipe_claim, _unchanged
+from laion_probe.questions.robustness_verdict import told
 from laion_probe.results import Estimate, Shift
 
 
@@ -50,3 +55,58 @@ def test_without_measured_errors_the_reading_decides() -> None:
         False,
         "difference",
     )
+
+
+ALL = np.ones(8, bool)
+#: A full count of two rows in four that are hits, before and after half of the rows were removed.
+SAME = difference_nested(
+    np.arange(8) % 2 == 0, ALL, np.arange(8) < 4, Sample(np.arange(8), sampled=1.0)
+)
+
+
+@pytest.mark.parametrize(
+    ("known", "raters", "by", "unchanged"),
+    [
+        (None, None, "difference", True),
+        # errors, or raters, may still know of a change that the labels do not show
+        ((-0.02, 0.03), None, "with_known_errors", False),
+        ((-0.03, -0.02), None, "with_known_errors", False),
+        ((None, None), None, "with_known_errors", False),
+        ((0.0, 0.0), None, "with_known_errors", True),
+        (None, (-0.04, 0.02), "corrected", False),
+        (None, (0.01, 0.04), "corrected", False),
+        (None, (0.0, 0.0), "corrected", True),
+    ],
+)
+def test_labels_that_count_no_change_leave_the_answer_to_what_knows_their_errors(
+    known: tuple[float | None, float | None] | None,
+    raters: tuple[float, float] | None,
+    by: str,
+    unchanged: bool,
+) -> None:
+    assert SAME.value == 0
+    found = shift(
+        SAME,
+        None
+        if known is None
+        else Estimate(value=None, low=known[0], high=known[1], n=8, units=8, method="made up"),
+    )
+    if raters is not None:
+        found = found.model_copy(update={"corrected": estimate(sum(raters) / 2, *raters)})
+    supported, decides = _decided(found)
+    assert decides == by
+    assert _unchanged(found, by) is unchanged
+    # by labels alone nothing is claimed in either direction
+    assert supported is (raters == (0.01, 0.04))
+    found = found.model_copy(update={"from_stage": "pool", "to_stage": "neighbourhood"})
+    chain = Chain((), (found,), (), {}, {}, {})
+    claim = _recipe_claim(load_attribute("gender_presentation"), chain)
+    assert claim.supported is (unchanged or supported)
+    answer = "no change" if unchanged else "higher" if supported else "cannot tell"
+    assert told(claim, [found]).verdict == answer
+    assert (claim.text == "the recipe does not change this") is unchanged
+
+
+def test_of_a_sample_an_exact_zero_is_no_full_count() -> None:
+    drawn = SAME.model_copy(update={"assumptions": ("units are exchangeable",)})
+    assert not _unchanged(shift(drawn, None), "difference")

@@ -238,6 +238,7 @@ def test_the_outcome_is_not_looked_at(
     assert plan.attributes[0].prompts["woman"]
     assert plan.model == KEY
     assert plan.expected == ("generator:skin_tone=lower: the prompt is English",)
+    assert "no more of them was read here" in lines[0]  # of others, and of before, it knows nothing
     assert "expected: generator:skin_tone lower" in lines
     assert any("to-come.csv" in line for line in lines)
     assert any(plan.hash in line for line in lines)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from scipy.optimize import minimize
+from scipy.optimize import linprog, minimize
 
+from laion_probe.estimators import raking_feasibility
 from laion_probe.estimators.raking import (
     Margin,
     Problem,
@@ -218,6 +220,28 @@ def test_the_smallest_bound_that_would_do_is_told() -> None:
     enough = solve(Problem(problem.margins, problem.level, problem.n, tight.least + 1e-6))
     assert isinstance(enough, Raked)
     assert enough.error <= 1e-6
+
+
+def test_of_many_levels_the_conflict_is_the_same_and_takes_few_programmes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """120 places as they nearly are, and a bound under which 10 % of one kind cannot be had."""
+    rng = np.random.default_rng(0)
+    codes = np.array([rng.random(20_000) < 0.5, rng.integers(0, 120, 20_000)]).astype(np.int64)
+    level, n, _ = cells_of(codes, (2, 120))
+    place = Margin("place", tuple(f"p{i}" for i in range(120)), np.full(120, 1 / 120))
+    kind = Margin("kind", ("woman", "man"), np.array([0.1, 0.9]))
+    programmes = []
+
+    def counted(*given: Any, **options: Any) -> Any:
+        programmes.append(1)
+        return linprog(*given, **options)
+
+    monkeypatch.setattr(raking_feasibility, "linprog", counted)
+    found = solve(Problem((kind, place), level, n.astype(float), 1.5))
+    assert isinstance(found, Conflict)
+    assert [(w.margin, w.level) for w in found.wanted] == [("kind", "woman")]
+    assert len(programmes) < 30
 
 
 def test_cells_are_the_same_counted_or_sorted() -> None:

@@ -16,6 +16,8 @@ from laion_probe.config import make_config
 from laion_probe.config.rebalance import RebalanceConfig
 from laion_probe.errors import ConfigError, LaionProbeError
 from laion_probe.questions.rebalancing import rebalance
+from laion_probe.questions.rebalancing_inputs import Variable
+from laion_probe.questions.rebalancing_targets import aim_of, read_targets
 from laion_probe.ratings.sampling import draw
 from laion_probe.rebalance_result import RebalanceResult
 from laion_probe.render.rebalance_report import rebalance_report_html, render_rebalance
@@ -175,6 +177,7 @@ def test_a_reference_table_and_levels_in_parity(tables: dict[str, Path], tmp_pat
             r"gender_presentation:neutral = 9.0 % \(now 0.0 %\) cannot be reached \(asked for: "
             r"gender_presentation:neutral=10%;.*no row has that level.*Add rows.*--skip-empty",
         ),
+        ((f"{GENDER}:neutral=0.01%",), {}, r"neutral = 0.009\d* % \(now 0.0 %\) cannot be reached"),
         ((f"{GENDER}:woman=0.7", f"{GENDER}:man=0.7"), {}, r"sum to 140 %, more than all"),
         ((f"{GENDER}:woman=0.7", f"{GENDER}:woman=0.7"), {}, r"has a target already"),
         ((f"{GENDER}:unknown=0.2",), {}, r"--unknown keep or drop"),
@@ -458,3 +461,19 @@ def test_the_report_shows_every_number_at_its_place(
     assert margins.filter(variable=TONE, name="darker")["share_after"][0] == pytest.approx(0.5)
     predicted = pl.read_csv(tmp_path / "tables" / "predicted.csv")
     assert set(predicted["stage"]) == {"before", "weighted", "subset"}
+
+
+@pytest.mark.parametrize(
+    "shares", [("0.7", "0.2", "0.1"), ("0.1", "0.2", "0.7"), ("70%", "20%", "10%")]
+)
+def test_shares_of_one_whole_leave_nothing_to_others_whatever_their_order(
+    shares: tuple[str, ...],
+) -> None:
+    """In floating point, 0.7 + 0.2 + 0.1 is less than 1: a weight of 1e-16 is not none."""
+    code = np.repeat(np.arange(4), (50, 30, 15, 5))
+    v = Variable("x", "x", ("a", "b", "c", "d"), code, "")
+    (asked,) = read_targets([f"x:{k}={s}" for k, s in zip("abc", shares, strict=True)])
+    aim = aim_of(asked, v, np.ones(100, bool), "keep", False)
+    assert aim.margin.target[3] == 0
+    assert aim.margin.target.sum() == pytest.approx(1, abs=1e-15)
+    assert aim.asked_sum is None

@@ -95,6 +95,17 @@ def test_back_to_before_a_filter(shards: Path, tmp_path: Path) -> None:
         x = level(r, "gender-words", name)
         assert x.n == after
         assert x.weight == pytest.approx((before / 400) / (after / 325))
+    assert not any(line.startswith("Every weight is 1") for line in r.finding)
+    # without --kept nothing was filtered, which is told
+    (line,) = (
+        line
+        for line in rebalance(asked.model_copy(update={"kept": None})).finding
+        if line.startswith("Every weight is 1")
+    )
+    assert "as if nothing had been filtered; of shards, --kept names" in line
+    (tmp_path / "before" / "run.json").write_text('{"config": {}, "working_directory": "."}')
+    with pytest.raises(ConfigError, match=r"the run of `scan`, which has no pictures.*--before"):
+        rebalance(RebalanceConfig(run=str(tmp_path / "before"), target=asked.target))
     # a filter that removes all of them
     np.save(tmp_path / "kept.npy", ids[kept["i"].to_numpy() % 4 > 0])
     with pytest.raises(ConfigError, match=r"gender-words:woman = 25.0 % \(now 0.0 %\) cannot be"):

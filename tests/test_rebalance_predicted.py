@@ -219,6 +219,50 @@ def test_errors_in_the_heaviest_stratum_alone_are_covered(rate: float, n_rated: 
     assert trusting < 0.938 * trials
 
 
+@pytest.mark.parametrize("heavy_errors", [1.0, 4.0])
+@pytest.mark.parametrize("light", [0.0, 0.7])
+def test_errors_that_weigh_more_and_strata_of_two_ratings_are_covered(
+    heavy_errors: float, light: float
+) -> None:
+    """Weights vary within strata, with the errors; the rarest stratum has two ratings."""
+    rng = np.random.default_rng([int(heavy_errors), int(10 * light)])
+    sizes, k, trials = np.array([800, 800, 30]), np.array([80, 80, 2]), 300
+    cell = np.repeat(np.arange(3), sizes)
+    read = np.where(cell == 1, 0.0, 1.0)
+    wrong = rng.random(len(cell)) < np.array([0.06, 0.06, 0.3])[cell]
+    true = np.where(wrong, 1 - read, read)
+    weight = np.array([1.0, 0.5, 6.0])[cell] * np.where(wrong, heavy_errors, 1.0)
+    weight *= np.where(rng.random(len(cell)) < 0.4, light, 1.0)  # light 0: rows without any
+    every, truth, covered, wide = np.ones(len(cell)), float(weight @ true / weight.sum()), 0, 0.0
+    for _ in range(trials):
+        drawn = np.concatenate([rng.permutation(s) < m for s, m in zip(sizes, k, strict=True)])
+        e = predicted_share(Rated(read, every, drawn, true, every, (k / sizes)[cell], cell), weight)
+        covered += holds(e, truth)
+        wide += width(e) / trials
+    assert covered >= 0.938 * trials
+    assert wide < 0.6  # and it tells something
+
+
+def test_an_interval_holds_its_value_whatever_the_pool() -> None:
+    """Sums of weights are off by rounding: a share of 1 + 2e-16 would lie beyond its interval."""
+    rng = np.random.default_rng(3)
+    found = 0
+    for _ in range(600):
+        n = int(rng.integers(4, 40))
+        every, rated = np.ones(n), rng.random(n) < rng.choice([0.3, 0.6, 1.0])
+        read = (rng.random(n) < rng.choice([0.1, 0.5])).astype(float)
+        true = (rng.random(n) < rng.choice([0.0, 0.5, 1.0])).astype(float)
+        weight = np.exp(rng.choice([1, 4]) * rng.normal(size=n)) * (rng.random(n) < 0.8) + 1e-9
+        stratum, chance = rng.integers(0, 3, n), np.full(n, max(0.1, rated.mean()))
+        e = predicted_share(Rated(read, every, rated, true, every, chance, stratum), weight)
+        if e.value is not None:
+            assert e.low is not None
+            assert e.high is not None
+            assert 0 <= e.low <= e.value <= e.high <= 1
+            found += 1
+    assert found > 400
+
+
 def test_a_few_ratings_of_good_labels_tell_more_than_ratings_alone() -> None:
     rng = np.random.default_rng(9)
     read, true = rated_pool(3000, rng)

@@ -194,6 +194,44 @@ def test_what_fails_is_counted_and_says_why(found: RobustnessResult) -> None:
     assert values == sorted(values)
 
 
+def test_how_far_a_choice_finds_the_runs_pictures_is_told(
+    found: RobustnessResult, run: Path, tmp_path: Path
+) -> None:
+    nearby = {(c.axis, c.name): c.nearby for c in found.choices}
+    stages = json.loads((run / "result.json").read_text())["stages"]
+    n_run = next(s["n_pictures"] for s in stages if s["id"] == "pool")
+    for axis in ("threshold", "prompts"):
+        own = nearby[axis, "run"]
+        assert own is not None
+        assert (own.n, own.n_both, own.n_like, own.n_run) == (n_run,) * 4
+        assert (own.share_of_run, own.jaccard, own.other_pictures) == (1, 1, False)
+    half, double, none = (nearby["threshold", name] for name in ("half", "double", "0.99"))
+    assert half is not None
+    assert double is not None
+    assert none is not None
+    assert half.n == half.n_both == n_run // 2
+    assert half.jaccard == half.share_of_run == pytest.approx(half.n / n_run)
+    assert (double.n_both, double.share_of_run) == (n_run, 1)
+    assert double.jaccard == pytest.approx(1 / 2)
+    assert (none.n, none.jaccard, none.n_like) == (None, None, n_run)
+    other = nearby["prompts", "dress"]
+    assert other is not None
+    assert (other.n, other.n_like) == (None, 0)
+    assert [c.name for c in found.choices if c.nearby and c.nearby.other_pictures] == ["dress"]
+    assert nearby["detector", "run"] is None
+    assert found.finding[-1] == (
+        f"With “dress” the encoder finds other pictures: of the {n_run} nearest, none are among "
+        f"the run's {n_run}. These prompts may ask for something else."
+    )
+    render_robustness(found, tmp_path)
+    table = pl.read_csv(tmp_path / "tables" / "choices.csv")
+    (row,) = table.filter(axis="prompts", name="dress").to_dicts()
+    assert (row["n_near"], row["n_run"], row["n_like"]) == (None, n_run, 0)
+    assert row["other_pictures"]
+    html = (tmp_path / "report.html").read_text()
+    assert html.count("this choice may ask for something else") == 1
+
+
 def test_a_random_part_is_drawn_by_seed_and_its_share_has_an_interval(run: Path) -> None:
     def ask(seed: int) -> RobustnessResult:
         given = CHOICES | {"detectors": ("run",)}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from laion_probe.config.robustness import RobustnessConfig
 from laion_probe.errors import ConfigError, UnknownName
@@ -14,6 +17,7 @@ from laion_probe.questions.robustness_choices import (
     ratings_by,
     with_detector,
 )
+from laion_probe.questions.robustness_overlap import nearby_of
 from laion_probe.questions.robustness_words import hinge
 from laion_probe.ratings.table import Ratings
 from laion_probe.recipes import load_recipe
@@ -36,6 +40,84 @@ def test_where_no_choice_matters_no_axis_is_named() -> None:
     assert "these data can tell in 9 of 10 with the run's own, in 3 of 10" in told
     none = [of("threshold", "run", 0), of("threshold", "0.9", 0, failed=10)]
     assert hinge(none, "cannot tell") == ""
+
+
+def counted(axis: str, higher: dict[str, int], n: int = 9, failed: str = "") -> list[ByChoice]:
+    """The choices of an axis by how many of ``n`` are higher; those of ``failed`` all failed."""
+    found = []
+    for name, k in higher.items():
+        rest: Verdict = "failed" if name == failed else "cannot tell"
+        counts = dict.fromkeys(VERDICTS, 0) | {"higher": k, rest: n - k}
+        found.append(ByChoice(axis=axis, choice=name, n=n, counts=counts, median=None))
+    return found
+
+
+def test_axes_that_differ_alike_are_all_named() -> None:
+    by_detector = counted("detector", {"run": 5, "cld2": 5, "fasttext": 1})
+    by_threshold = counted("threshold", {"run": 1, "half": 5, "double": 5})
+    said = hinge([*by_detector, *by_threshold], "higher")
+    assert said == (
+        "It turns alike on the language detector (higher in 5 of 9 with the run's own, in 1 of 9 "
+        "with fasttext) and on where near ends (higher in 5 of 9 with half, in 1 of 9 with the "
+        "run's own)."
+    )
+
+
+@pytest.mark.parametrize("n_detectors", [3, 4])
+def test_a_combination_is_told_where_all_that_say_it_share_choices(n_detectors: int) -> None:
+    """Only the run's own detector with the run's own threshold says it, in 3 specifications."""
+    others = {f"other{i}": 0 for i in range(1, n_detectors)}
+    by_detector = counted("detector", {"run": 3} | others)
+    by_threshold = counted("threshold", {"run": 3, "half": 0, "double": 0}, n=3 * n_detectors)
+    by_prompts = counted("prompts", {"run": 1, "bare": 1, "photo": 1}, n=3 * n_detectors)
+    said = hinge([*by_detector, *by_threshold, *by_prompts], "higher")
+    assert said.startswith("It turns on several choices together: on the language detector (higher")
+    assert "(higher in 3 of 9 with the run's own, in 0 of 9 with other1)" in said
+    assert f"where near ends (higher in 3 of {3 * n_detectors} with the run's own, in 0 of" in said
+    assert said.endswith(
+        "All 3 that say so have these: the language detector (the run's own) and where near ends "
+        "(the run's own)."
+    )
+    assert "asked for" not in said
+
+
+def test_an_axis_whose_others_all_failed_is_no_part_of_a_combination() -> None:
+    by_threshold = counted("threshold", {"run": 4, "double": 0})
+    by_prompts = counted("prompts", {"run": 4, "dress": 0}, failed="dress")
+    said = hinge([*by_threshold, *by_prompts], "higher")
+    assert said.startswith("It turns alike on where near ends (")
+    assert said.endswith("in 0 of 9 with dress (9 not computed)).")
+
+
+def test_prompts_that_find_other_pictures_are_told_where_it_turns_on_them() -> None:
+    by_prompts = counted("prompts", {"run": 0, "a GP": 8})
+    assert "in 8 of 9 with a GP, which finds other pictures, in 0 of 9 with the run's own" in hinge(
+        by_prompts, "cannot tell", {"a GP"}
+    )
+    by_threshold = [b.model_copy(update={"axis": "threshold"}) for b in by_prompts]
+    assert "other pictures" not in hinge(by_threshold, "cannot tell", {"a GP"})
+
+
+BOOLS = st.lists(st.tuples(*[st.booleans()] * 3), min_size=1, max_size=30)
+
+
+@given(rows=BOOLS)
+def test_an_overlap_counts_pictures(rows: list[tuple[bool, bool, bool]]) -> None:
+    own, near, like = np.array([(True, True, True), *rows]).T
+    found = nearby_of(own, near, like)
+    assert found.n_run == own.sum()
+    assert found.n == near.sum()
+    both = sum(a and b for a, b in zip(own, near, strict=True))
+    assert found.n_both == both
+    assert found.share_of_run == pytest.approx(both / found.n_run)
+    assert found.jaccard == pytest.approx(both / (found.n_run + found.n - both))
+    assert found.n_like == sum(a and b for a, b in zip(own, like, strict=True))
+    assert found.other_pictures == (3 * found.n_like < 2 * found.n_run)
+    none = nearby_of(own, None, like)
+    assert (none.n, none.n_both, none.share_of_run, none.jaccard) == (None,) * 4
+    assert none.n_like == found.n_like
+    same = nearby_of(own, own, own)
+    assert (same.share_of_run, same.jaccard, same.other_pictures) == (1, 1, False)
 
 
 def test_rules_of_raters_are_listed_where_they_differ() -> None:

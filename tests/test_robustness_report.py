@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,8 +31,10 @@ from laion_probe.results import Claim, Estimate, Shift
 from laion_probe.robustness_result import (
     AXES,
     VERDICTS,
+    ByChoice,
     Choice,
     ClaimCurve,
+    Nearby,
     RobustnessResult,
     Specification,
 )
@@ -196,6 +199,55 @@ def test_a_drawn_part_has_shares_with_intervals_and_the_run_beside_is_not_counte
     assert "Of 4 specifications (drawn from 40)" in result.finding[0]
     assert "Share of all 40 possible" in words(result)
     assert "Share of all" not in words(made_up(LOWER, [LOWER]))
+
+
+def test_a_claim_is_counted_without_prompts_that_find_other_pictures() -> None:
+    """All that is higher is with "a GP"; the specification stays in, and is told."""
+    (claim,) = made_up(OPEN, [OPEN, HIGHER, HIGHER, HIGHER]).claims
+    known = Nearby(n=9, n_run=9, n_both=9, share_of_run=1, jaccard=1, n_like=9)
+    gp = known.model_copy(update={"n_both": 2, "n_like": 1, "other_pictures": True})
+    choices = [Choice(axis="prompts", name="run", about="", nearby=known),
+               Choice(axis="prompts", name="a GP", about="", nearby=gp)]  # fmt: skip
+    run, other = (dict.fromkeys(VERDICTS, 0) | said for said in ({"cannot tell": 2}, {"higher": 3}))
+    by_choice = (
+        ByChoice(axis="prompts", choice="run", n=2, counts=run, median=0.1),
+        ByChoice(axis="prompts", choice="a GP", n=3, counts=other, median=0.2),
+    )
+    claim = claim.model_copy(update={"by_choice": by_choice})
+    own = Listed((dict.fromkeys(AXES, "run"),), (True,), 1)
+    first, last = finding_of([claim], own, reproduced=True, other=choices[1:])
+    assert "Of 5 specifications: higher in 3, lower in none, these data cannot tell in 2." in first
+    assert "Without “a GP”, no specification can tell: of 2 specifications, 2 cannot." in first
+    assert last.startswith("With “a GP” the encoder finds other pictures: of the 9 nearest, 1 is")
+    # Nothing is left without it, or nothing of it was computed: there is no such count.
+    for left in (by_choice[1:], by_choice[:1]):
+        only = claim.model_copy(update={"by_choice": left, "n": 3})
+        assert "Without" not in next(iter(finding_of([only], own, True, choices[1:])))
+    failed = by_choice[1].model_copy(update={"counts": dict.fromkeys(VERDICTS, 0) | {"failed": 3}})
+    gone = claim.model_copy(update={"by_choice": (by_choice[0], failed)})
+    assert "Without" not in next(iter(finding_of([gone], own, True, choices[1:])))
+
+
+def test_results_of_older_versions_without_overlaps_are_read() -> None:
+    told = json.loads(made_up(LOWER, [LOWER]).to_json())
+    for choice in told["choices"]:
+        del choice["nearby"]
+    old = RobustnessResult.from_json(json.dumps(told))
+    assert all(c.nearby is None for c in old.choices)
+    assert "Jaccard" not in words(old)
+
+
+def test_why_specifications_failed_is_told_of_those_that_are_counted() -> None:
+    """The run's own, beside a drawn part, is no longer computed either: it counts nowhere."""
+    result = made_up(LOWER, [LOWER, None, None], possible=40, listed=False)
+    (found,) = result.claims
+    own = next(o for o in found.outcomes if o.specification == 0)
+    gone = own.model_copy(update={"verdict": "failed", "estimate": None, "reason": "it is gone"})
+    outcomes = tuple(gone if o is own else o for o in found.outcomes)
+    claim = found.model_copy(update={"outcomes": outcomes})
+    page = words(result.model_copy(update={"claims": (claim,)}))
+    assert "Why 2 could not be computed 2: no picture is near" in page
+    assert "it is gone" not in page
 
 
 def test_the_figure_counts_every_mark_in_its_legend() -> None:

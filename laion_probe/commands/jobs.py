@@ -248,10 +248,11 @@ JOBS = (
     ),
     Job(
         "preregister",
-        "write down, hashed, what a probe will do, before anything is looked at",
+        "write down, hashed, what a probe will do, before it runs",
         "Write concept, threshold rule, prompts, recipe, attributes, seeds and the fingerprints of "
         "all inputs into a file with a hash. `probe --preregistered FILE` then says in its report "
-        "what was done otherwise. No picture is decoded and no label read.",
+        "what was done otherwise. No picture is decoded here and no label read; that nobody did so "
+        "before, the file cannot show.",
         PreregisterConfig,
         "concept",
         "CONCEPT",

@@ -16,10 +16,10 @@ __all__ = ["run", "run_command"]
 def run(config: RunConfig) -> Path:
     """Do what a report command does: its question, with the report and tables in a run folder.
 
-    Returns the folder: ``config.out``, or a new one in ``runs``, as the command names it. `frames`
-    and `open_result` read it, and datasheet, rebalance, robustness, annotate and others take it as
-    RUN. A `ConfigError` where the folder holds something already; a `TypeError` for what is not
-    the config of a report command.
+    Returns the folder: ``config.out``, or a new one in ``runs``, as the command names it.
+    `open_result` reads it (and `frames` its result); datasheet, rebalance, robustness, annotate and
+    others take it as RUN. A `ConfigError` where the folder holds something already; a `TypeError`
+    for what is not the config of a report command.
 
     >>> folder = run(ProbeConfig(concept="doctor", shards=("shards",)))  # doctest: +SKIP
     """

@@ -107,6 +107,10 @@ def seconds(value: Any) -> Any:
     return _scaled(value, {"s": 1, "m": 60, "h": 3600}, "90, 10m or 2h")
 
 
+def _path_as_text(value: Any) -> Any:
+    return os.fsdecode(value) if isinstance(value, os.PathLike) else value
+
+
 class Options(BaseModel):
     """The options of a command: frozen, and a key that is not known is an error.
 
@@ -118,12 +122,12 @@ class Options(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _as_on_the_command_line(cls, value: Any, info: ValidationInfo) -> Any:
-        if isinstance(value, os.PathLike):
-            value = os.fspath(value)
         if isinstance(value, list | tuple):
-            return [os.fspath(x) if isinstance(x, os.PathLike) else x for x in value]
+            return [_path_as_text(x) for x in value]
+        value = _path_as_text(value)
         several = "tuple" in str(cls.model_fields[info.field_name or ""].annotation)
-        return (value,) if several and isinstance(value, str) else value
+        one = isinstance(value, str | int) and not isinstance(value, bool)
+        return (value,) if several and one else value
 
 
 class RunConfig(Options):

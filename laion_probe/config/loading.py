@@ -37,11 +37,6 @@ def load_config(path: Path, overrides: dict[str, Any], kind: type[C], *, shared:
     if shared:
         raw = {key: value for key, value in raw.items() if key in kind.model_fields}
     raw = beside(path.parent, raw, kind)
-    for key, value in raw.items():
-        # One folder where several may stand, so that a config serves more than one question.
-        field = kind.model_fields.get(key)
-        if isinstance(value, str) and field is not None and "tuple" in str(field.annotation):
-            raw[key] = [value]
     raw.update({k: v for k, v in overrides.items() if v is not None})
     return make_config(raw, kind, where=str(path))
 
@@ -66,6 +61,8 @@ def make_config(values: dict[str, Any], kind: type[C], where: str = "options") -
             raise ConfigError(f"{where}: '{key}' is missing; give it") from None
         reason = first["msg"].removeprefix("Value error, ")
         of = f"'{key}' " if key else ""
+        if first["type"] == "literal_error":  # of several, which one
+            of = f"'{first['loc'][0]}' has '{first['input']}': "
         raise ConfigError(f"{where}: {of}{reason[0].lower()}{reason[1:]}") from None
 
 

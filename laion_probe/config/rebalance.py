@@ -27,8 +27,8 @@ class RebalanceConfig(InContext):
         description="a margin to reach, once or more; none is a target unless it is named here. "
         "NAME:LEVEL=SHARE, NAME:LEVEL,LEVEL=parity (equal shares, their sum kept), NAME:parity (of "
         "an attribute's two named levels), NAME:before (as before the filters), or NAME=FILE.csv "
-        "with the columns level and share. NAME is an attribute, or a group as `laion-probe "
-        "groups` lists them",
+        "with the columns level and share (of one by concept: the rows of the run's). NAME is an "
+        "attribute, or a group as `laion-probe groups` lists them",
     )
     unknown: Literal["keep", "drop"] = Field(
         "keep",

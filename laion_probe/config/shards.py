@@ -105,3 +105,8 @@ class FiltersConfig(DataConfig):
     write_kept: bool = Field(
         False, description="write the ids of the rows that each recipe keeps: npy and parquet"
     )
+    write_rows: bool = Field(
+        False,
+        description="write the rows that each recipe keeps as shards, rows-RECIPE, with all their "
+        "columns as they stand: what a recipe rewrites is not rewritten there",
+    )

@@ -98,7 +98,7 @@ def predicted_share(
     # lam fits a few ratings too well
     if found is not None and support.too_small(value):
         alone = hajek_share(part, sample, cautious=True)
-        value = support.share if alone.value is None else alone.value
+        value = min(1.0, support.share if alone.value is None else alone.value)
         low, high = alone.low or 0.0, 1.0 if alone.high is None else alone.high
         # two independent parts, put together end by end (MOVER, Zou and Donner 2008)
         drawn = half * math.sqrt(drawing)

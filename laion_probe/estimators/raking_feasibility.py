@@ -257,10 +257,15 @@ def _irreducible(rows: _Rows, problem: Problem, most: float) -> list[int]:
             blocks.remove(block)
     kept = [i for block in blocks for i in block]
     # what was asked to change is told of, so that it stays; the smallest changes go first
-    for i in sorted(kept, key=lambda i: (rows.change(i), -i)):
-        rest = [k for k in kept if k != i]
+    parts = [sorted(kept, key=lambda i: (rows.change(i), -i))]
+    while parts:  # what can go one by one can go at once: so many levels take few programmes
+        part = parts.pop()
+        rest = [k for k in kept if k not in part]
         if rest and not rows.holds(rest, most):
             kept = rest
+        elif len(part) > 1:
+            half = len(part) // 2
+            parts += [part[half:], part[:half]]
     return kept
 
 

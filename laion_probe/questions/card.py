@@ -25,7 +25,7 @@ from laion_probe.questions.card_hub import (
 )
 from laion_probe.questions.datasheet_files import ANSWERS, Answers, read_answers, read_datasheet
 
-__all__ = ["README", "Card", "Creator", "card", "card_of"]
+__all__ = ["ASKED", "README", "Card", "Creator", "card", "card_of"]
 
 README = "README.md"
 

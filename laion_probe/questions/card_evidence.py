@@ -6,23 +6,26 @@ or beside it.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import polars as pl
 from pydantic import ValidationError
 
 from laion_probe.compose_result import Agreement
 from laion_probe.datasheet_result import CompositionRow, DatasheetResult, Lineage
 from laion_probe.errors import ConfigError
 from laion_probe.groups import UNKNOWN
-from laion_probe.questions.datasheet_numbers import Source
+from laion_probe.known_error import for_concept
+from laion_probe.neighbourhood import names_concept
+from laion_probe.questions.datasheet_files import read_evidence
+from laion_probe.questions.datasheet_numbers import Source, at
 from laion_probe.results import Estimate, KnownError, Value
 
-__all__ = ["Behind", "Headline", "behind", "is_sampled"]
+__all__ = ["Behind", "Checked", "Headline", "behind", "is_sampled"]
 
 _SHARES, _CORRECTED = "/shares/", "/corrected"
 
@@ -44,6 +47,19 @@ class Headline:
     share: Estimate
     errors: Estimate | None
     n_rated: int | None
+
+
+@dataclass(frozen=True)
+class Checked:
+    """How a classifier read labelled pictures of one domain: what a range of errors rests on.
+
+    ``table`` has only those concepts under ``by_group`` that the range draws from: ``own`` where
+    these are the concept itself, else every one that was measured.
+    """
+
+    pointer: str
+    table: KnownError
+    own: bool
 
 
 @dataclass(frozen=True)
@@ -127,10 +143,19 @@ class Behind:
                 return f"/shifts/{i}"
         return ""
 
-    def errors(self, evidence: str, attribute: str) -> tuple[KnownError, ...]:
-        """How often the classifier was right on labelled pictures that are not these."""
-        found = self.at(evidence, "/known_errors") or []
-        return tuple(_read(KnownError, e, evidence) for e in found if e["attribute"] == attribute)
+    def checked(self, evidence: str, attribute: str, concept: str) -> tuple[Checked, ...]:
+        """What the ranges of a concept's shares rest on; an empty concept: pictures of anything."""
+        wanted = (self.at(evidence, "/concept/keywords") or ()) if concept else ()
+        tables = enumerate(self.at(evidence, "/known_errors") or [])
+        found = ((i, _read(KnownError, e, evidence)) for i, e in tables)
+        used = ((i, e, for_concept(e, wanted)) for i, e in found if e.attribute == attribute)
+        return tuple(Checked(at("known_errors", i), one, own=one is not e) for i, e, one in used)
+
+    def names_concept(self, evidence: str) -> bool:
+        """Whether the run's prompt names its concept: else errors of any concept may be its."""
+        prompts = self.at(evidence, "/generated/prompts") or []
+        wanted = self.at(evidence, "/concept/keywords") or []
+        return all(names_concept(pl.Series(prompts, dtype=pl.String), wanted))
 
     def agreement(self) -> tuple[tuple[str, Agreement], ...]:
         """How far the raters of each run agree, by the id of its evidence."""
@@ -157,19 +182,9 @@ def behind(folder: Path, sheet: DatasheetResult) -> Behind:
 
     Raises `ConfigError` where one is gone, or is not what the datasheet was made of.
     """
-    sources = {}
-    for run in sheet.evidence:
-        file = folder / run.file
-        try:
-            data = file.read_bytes()
-        except OSError as error:
-            raise ConfigError(f"{file}: {error.strerror}; make the datasheet anew") from None
-        if hashlib.sha256(data).hexdigest() != run.sha256:
-            raise ConfigError(
-                f"{file} is not what the datasheet was made of: it was changed; make the datasheet "
-                "anew from the runs"
-            )
-        sources[run.id] = Source(run.id, json.loads(data))
+    sources = {
+        run.id: Source(run.id, json.loads(read_evidence(folder, run))) for run in sheet.evidence
+    }
     return Behind({run.id: run.kind for run in sheet.evidence}, sources)
 
 

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from laion_probe.datasheet_result import (
     Statement,
 )
 from laion_probe.errors import ConfigError
+from laion_probe.probe_result import ProbeResult
 from laion_probe.questions.datasheet_files import (
     ANSWERS,
     DATASHEET,
@@ -35,6 +36,7 @@ from laion_probe.questions.datasheet_files import (
     is_datasheet,
     keep_answers,
     read_datasheet,
+    read_evidence,
     write_file,
 )
 from laion_probe.questions.datasheet_numbers import Source, size_field
@@ -130,13 +132,19 @@ def told(result: DatasheetResult) -> Iterator[str]:
     """What a command prints of a datasheet: how complete each section is, and what to do next."""
     done = sum(s.n_answered for s in result.sections)
     n = sum(len(s.answers) for s in result.sections)
-    yield f"{done} of {n} questions are answered:"
+    part = sum(s.n_in_part for s in result.sections)
+    in_part = f", {part} of them in part, by data" if part else ""
+    yield f"{done} of {n} questions are answered{in_part}:"
     for s in result.sections:
         people = sum(bool(a.person) for a in s.answers)
         by = f", {people} by a person" if people else ""
+        by += f", {s.n_in_part} in part" if s.n_in_part else ""
         yield f"  {s.title}: {s.n_answered} of {len(s.answers)}{by}"
-    if done < n:
+    still = sum(a.is_open for s in result.sections for a in s.answers)
+    if still and not any(a.person for s in result.sections for a in s.answers):
         yield f"write answers into {ANSWERS} beside it and run again: it is never written over"
+    elif still:
+        yield f"{still} questions are open to a person, in {ANSWERS} beside it"
 
 
 def _forms(config: DatasheetConfig, folder: Path) -> tuple[list[Path], list[Path]]:
@@ -199,17 +207,8 @@ def _earlier(config: DatasheetConfig) -> Iterator[_Found]:
         if not is_datasheet(folder):
             continue
         for evidence in read_datasheet(folder).evidence:
-            file = folder / evidence.file
-            try:
-                data = file.read_bytes()
-            except OSError as error:
-                raise ConfigError(f"{file}: {error.strerror}; make the datasheet anew") from None
-            if hashlib.sha256(data).hexdigest() != evidence.sha256:
-                raise ConfigError(
-                    f"{file} is not what the datasheet was made of: it was changed; make the "
-                    "datasheet anew from the runs"
-                )
-            kind, result = opened(data, str(file))
+            data = read_evidence(folder, evidence)
+            kind, result = opened(data, str(folder / evidence.file))
             if not (kind == "data" and counted):
                 yield kind, result, data
 
@@ -246,8 +245,8 @@ def _result(config: DatasheetConfig, runs: Sequence[_Run], answers: Answers) -> 
             # counted once: by the pass over the shards, or else by the first run that did
             if question != _COUNT or not said.get(question) or run.kind == "data":
                 said.setdefault(question, []).append(statement)
-    earlier = [read_datasheet(Path(p)).data_note for p in config.shards if is_datasheet(Path(p))]
-    notes = list(dict.fromkeys(n for n in earlier if n))
+    earlier = [read_datasheet(Path(p)) for p in config.shards if is_datasheet(Path(p))]
+    notes = list(dict.fromkeys(sheet.data_note for sheet in earlier if sheet.data_note))
     for run in runs:
         note = getattr(run.result, "data_note", "")
         notes += [note] if not any(note in known for known in notes) else []
@@ -255,6 +254,7 @@ def _result(config: DatasheetConfig, runs: Sequence[_Run], answers: Answers) -> 
         f"{run.id}: {words}" for run in runs for words in getattr(run.result, "cannot_say", ())
     ]
     lineage, samples = _lineage(runs)
+    commands = _commands(config, earlier)
     return DatasheetResult(
         about=answers.about,
         data_note=config.data_note or " ".join(notes).strip(),
@@ -267,9 +267,11 @@ def _result(config: DatasheetConfig, runs: Sequence[_Run], answers: Answers) -> 
                     Answer(
                         id=q.id,
                         question=q.question,
-                        measured=tuple(said.get(q.id, ())),
+                        measured=() if q.by_data == "not" else tuple(said.get(q.id, ())),
                         person=answers.said.get(q.id, ""),
                         hint=q.hint,
+                        by_data="whole" if q.by_data == "whole" else "in part",
+                        beside=tuple(said.get(q.id, ())) if q.by_data == "not" else (),
                     )
                     for q in section.questions
                 ),
@@ -282,16 +284,40 @@ def _result(config: DatasheetConfig, runs: Sequence[_Run], answers: Answers) -> 
         samples=samples,
         generators=tuple(dict.fromkeys(g for run in runs for g in generators_of(run.result))),
         cannot_say=tuple(dict.fromkeys(unsaid)),
+        interval_levels=tuple(sorted(set(_levels(runs, said)))),
         version=__version__,
-        command=_command_of(config),
+        command=commands[0],
+        earlier_commands=tuple(commands[1:]),
     )
 
 
-def _command_of(config: DatasheetConfig) -> str:
-    """The command that makes it again, from the folder that it was made in."""
+def _commands(config: DatasheetConfig, earlier: Sequence[DatasheetResult]) -> list[str]:
+    """The command that makes it again, from the folder that it was made in, and earlier ones.
+
+    One that only reads its own folder anew makes no number: the one before it stays.
+    """
     given = dict(config)
     named = change_paths(DatasheetConfig, given, as_given)
-    return command("datasheet", config.model_copy(update=named), "shards")
+    mine = command("datasheet", config.model_copy(update=named), "shards")
+    before = [c for sheet in earlier for c in (sheet.command, *sheet.earlier_commands)]
+    alone = len(config.shards) == 1 and len(earlier) == 1 and not config.data_note
+    if alone and Path(config.shards[0]).resolve() == datasheet_folder(config).resolve():
+        return list(dict.fromkeys(before))
+    return list(dict.fromkeys((mine, *before)))
+
+
+def _levels(runs: Sequence[_Run], said: Mapping[str, Sequence[Statement]]) -> Iterator[float]:
+    """The level of every interval that is shown."""
+    sources = {run.id: Source(run.id, json.loads(run.text)) for run in runs}
+    for statements in said.values():
+        for number in (n for statement in statements for n in statement.numbers):
+            found = sources[number.evidence].get(number.pointer)
+            if isinstance(found, dict) and found.get("low") is not None:
+                yield float(found["level"])
+    for run in runs:
+        for row in compositions_of(run.id, run.result):
+            if row.low is not None and row.low != row.high:
+                yield row.interval_level
 
 
 def _n_rows(runs: Sequence[_Run]) -> int | None:
@@ -317,7 +343,15 @@ def _evidence(run: _Run) -> Evidence:
         sha256=hashlib.sha256(run.text).hexdigest(),
         n_rows=n_rows,
         full=full,
+        n_pictures=_pictures(run.result),
     )
+
+
+def _pictures(result: Document) -> int | None:
+    """Of a probe, the rows whose picture it read."""
+    if not isinstance(result, ProbeResult):
+        return None
+    return next((s.n_pictures for s in result.stages if s.id == "all"), None)
 
 
 def _lineage(runs: Sequence[_Run]) -> tuple[tuple[Lineage, ...], tuple[LineageSample, ...]]:

@@ -11,9 +11,18 @@ from laion_probe.data_result import ColumnFacts, DataResult, Domains
 from laion_probe.datasheet_result import CompositionRow, DatasheetResult
 from laion_probe.estimate import difference_independent
 from laion_probe.exclusion import Design, share_of_units
+from laion_probe.groups import UNKNOWN
+from laion_probe.questions.datasheet_tables import CAPTIONS, counted_rows
 from laion_probe.results import Estimate, Value
 
-__all__ = ["ChangedShare", "changed_shares", "is_gone", "is_new"]
+__all__ = [
+    "ChangedShare",
+    "changed_shares",
+    "has_interval",
+    "is_gone",
+    "is_new",
+    "is_of_unknown",
+]
 
 _APART = "both counted whole: no sampling error"
 _NO_INTERVAL = "one of the two has no interval"
@@ -21,7 +30,15 @@ _BOUNDS = "from the least and the most that either can be"
 _NONE = "counted whole, and there is none"
 _UNLISTED = "not among the domains that are listed: no more than the last of them"
 _EQUAL = "row groups taken to be of equal size"
-_CAPTIONS = "what captions and addresses say"
+_KNOWN = "of those whose level is known; where sampled, from the ends of both intervals"
+#: What rows whose key another row before them has too are called.
+_REPEATS = {
+    "url": "rows that repeat an address",
+    "text": "rows that repeat a caption",
+    "url and text": "rows that repeat both address and caption",
+}
+#: What it is that holds a contact, by its column.
+_HOLDERS = {"text": "captions", "url": "addresses"}
 
 #: Rows (or pictures) of a level, and those that its share is of.
 _Count = tuple[int, int]
@@ -36,13 +53,14 @@ class ChangedShare(Value):
     the level and those that its share is of, None where they were not counted.
     ``differs``: the difference is not zero and its interval, if sampling gives it one, leaves zero
     out, or rows were seen in the one and the other, counted whole, has none; None where these data
-    cannot tell.
+    cannot tell. The ``known_`` ones are of the rows whose level is known, where in one of the two
+    some are not: a share of all rows rises if nothing but *unknown* drops out.
     """
 
-    kind: str  # "composition", "missing" or "domain"
+    kind: str  # "composition", "domain", "missing", "repeated", "at least" or "contact"
     concept: str
     stage: str
-    attribute: str  # the column, of what is missing
+    attribute: str  # the column, of what is missing; in words, of what else was counted
     level: str
     labels: str
     before: Estimate | None
@@ -51,6 +69,9 @@ class ChangedShare(Value):
     count_after: tuple[int, int] | None = None
     difference: Estimate | None
     differs: bool | None
+    known_before: Estimate | None = None
+    known_after: Estimate | None = None
+    known_difference: Estimate | None = None
 
     @property
     def variable(self) -> tuple[str, str, str, str, str]:
@@ -94,7 +115,8 @@ def changed_shares(
             continue  # a column that only one of them has is named as such
         before, after = one.get(key, _Measured()), two.get(key, _Measured())
         for level in dict.fromkeys((*before.levels, *after.levels)):
-            found.append(_changed(key, level, before.of(level), after.of(level)))
+            change = _changed(key, level, before.of(level), after.of(level))
+            found.append(_of_known(change, before, after))
     return tuple(sorted(found, key=_size, reverse=True))
 
 
@@ -108,6 +130,22 @@ def is_new(c: ChangedShare) -> bool:
     return bool(c.differs and c.before is not None and c.before.value == 0)
 
 
+def is_of_unknown(c: ChangedShare) -> bool:
+    """Whether the share differs only since *unknown* does: among those known it does not."""
+    known = c.known_difference
+    if not c.differs or known is None or known.value is None:
+        return False
+    if known.low is None or known.high is None:
+        return known.value == 0
+    return known.low <= 0 <= known.high
+
+
+def has_interval(c: ChangedShare) -> bool:
+    """Whether sampling gives the difference an interval: bounds are none."""
+    found = c.difference
+    return found is not None and found.value is not None and found.low != found.high
+
+
 def _variables(sheet: DatasheetResult, data: DataResult | None) -> _Variables:
     found: dict[tuple[str, str, str, str, str], _Measured] = {}
     if data is not None:
@@ -116,8 +154,9 @@ def _variables(sheet: DatasheetResult, data: DataResult | None) -> _Variables:
             if c.missing is not None:
                 key = ("missing", "", "all", c.serves or c.name, "counted")
                 found.setdefault(key, _Measured({"missing": _missing(c, full)}))
+        found.update(_counted(data))
         for group in data.groups:
-            key = ("composition", "", "captions", group.name, _CAPTIONS)
+            key = ("composition", "", "captions", group.name, CAPTIONS)
             n = data.reading.n_rows_read
             levels = {x.level: _Level(_whole(x.share, full), (x.n, n)) for x in group.levels}
             found[key] = _Measured(levels, nobody)
@@ -135,6 +174,27 @@ def _variables(sheet: DatasheetResult, data: DataResult | None) -> _Variables:
     for key, rows in runs.items():
         if rows:
             found.setdefault(key, _pictures(rows, full=whole[rows[0].evidence]))
+    return found
+
+
+def _counted(data: DataResult) -> _Variables:
+    """Exact duplicates, scores at the thresholds of LAION, and ways to reach somebody."""
+    full = data.reading.full
+    found: dict[tuple[str, str, str, str, str], _Measured] = {}
+    for x in data.repeated:
+        # of keys that were followed one in so many, the counts are not those of rows
+        count = (x.n_rows - x.n_distinct, x.n_rows) if x.one_in == 1 else None
+        key = ("repeated", "", "all", _REPEATS.get(x.key, f"rows that repeat {x.key}"), "counted")
+        found[key] = _Measured({"repeated": _Level(_whole(x.repeated, full), count)})
+    for score in data.scores:
+        for y in score.at_least:
+            level = f"{y.threshold:g} or more"
+            key = ("at least", "", "all", f"{score.name} of {level}", "counted")
+            found[key] = _Measured({level: _Level(_whole(y.share, full), (y.n, score.n))})
+    for z in data.contacts:
+        holder = _HOLDERS.get(z.column, z.column)
+        key = ("contact", "", "all", f"{holder} with {z.title}", "counted")
+        found[key] = _Measured({z.title: _Level(_whole(z.share, full), (z.n, z.share.n))})
     return found
 
 
@@ -179,37 +239,17 @@ def _domains(data: DataResult, domains: Domains, nobody: _Level) -> _Measured:
 
 def _pictures(rows: list[CompositionRow], *, full: bool) -> _Measured:
     """A variable of one run. Where its shares are of the pictures counted, no picture is 0."""
-    counts = [row.count for row in rows if row.count is not None]
-    n = sum(counts)
-    plain = len(counts) == len(rows) and all(
-        row.share is not None and abs(row.share * n - (row.count or 0)) < 1e-6 * max(1, n)
-        for row in rows
-    )
+    n = counted_rows(rows)
     levels = {
-        row.level: _Level(
-            _whole(_estimate(row), full),
-            (row.count or 0, n) if plain else None,
-        )
+        row.level: _Level(_whole(row.estimate, full), None if n is None else (row.count or 0, n))
         for row in rows
     }
-    if not plain:
+    if n is None:
         return _Measured(levels)
     exact = all(x.share.low is not None and x.share.low == x.share.high for x in levels.values())
     end = 0.0 if exact else None
     zero = Estimate(value=0.0, low=end, high=end, n=n, units=0, method=_NONE)
     return _Measured(levels, _Level(zero, (0, n)))
-
-
-def _estimate(row: CompositionRow) -> Estimate:
-    return Estimate(
-        value=row.share,
-        low=row.low,
-        high=row.high,
-        level=row.interval_level,
-        n=row.count or 0,
-        units=0,
-        method=row.labels,
-    )
 
 
 def _whole(estimate: Estimate, full: bool) -> Estimate:
@@ -246,6 +286,49 @@ def _changed(
     )
 
 
+def _of_known(c: ChangedShare, before: _Measured, after: _Measured) -> ChangedShare:
+    """The change with its shares of the rows whose level is known, if some rows' is not."""
+    unknown = _unknown(c)
+    if c.kind != "composition" or c.level == unknown:
+        return c
+    both = before.of(unknown), after.of(unknown)
+    if not any(level is not None and level.share.value for level in both):
+        return c
+    shares = _known(before.of(c.level), both[0]), _known(after.of(c.level), both[1])
+    found = {"known_before": shares[0], "known_after": shares[1]}
+    if shares[0] is not None and shares[1] is not None:
+        found["known_difference"] = _difference(shares[0], shares[1])
+    return c.model_copy(update=found)
+
+
+def _unknown(c: ChangedShare) -> str:
+    """The level of those of which nothing can be told."""
+    return "und" if c.attribute.startswith("language:") else UNKNOWN
+
+
+def _known(one: _Level | None, unknown: _Level | None) -> Estimate | None:
+    """A share among those whose level is known; None where none is, or it was not measured."""
+    if one is None or unknown is None or one.share.value is None or unknown.share.value is None:
+        return None
+    if unknown.share.value >= 1:
+        return None
+    n = one.share.n
+    value = min(1.0, one.share.value / (1 - unknown.share.value))
+    if one.count is not None and unknown.count is not None:
+        n = one.count[1] - unknown.count[0]
+        value = one.count[0] / n
+    ends: list[float | None] = []
+    for share, other in ((one.share.low, unknown.share.low), (one.share.high, unknown.share.high)):
+        if share is None or other is None:
+            ends.append(None)
+        else:
+            ends.append(min(1.0, share / (1 - other)) if other < 1 else 1.0)
+    if one.share.low == one.share.high and unknown.share.low == unknown.share.high:
+        ends = [value if end is not None else None for end in ends]
+    update = {"value": value, "low": ends[0], "high": ends[1], "n": n, "method": _KNOWN}
+    return one.share.model_copy(update=update)
+
+
 def _only_in(one: _Level, other: _Level) -> bool:
     """Whether rows of a level were seen in the one, and the other, counted whole, has none.
 
@@ -271,15 +354,24 @@ def _difference(before: Estimate, after: Estimate) -> Estimate:
     return found.model_copy(update=bounds)
 
 
-def _size(change: ChangedShare) -> tuple[bool, bool, float]:
-    """Changes that are there for sure first, by size; last what only one has, by its share."""
+def _size(change: ChangedShare) -> tuple[bool, bool, bool, float]:
+    """Changes that are there for sure first, by size; last what only one has, by its share.
+
+    Where the level of some rows is not known, a change is as large as both say that it is: of all
+    rows, and of those known. What is not known itself comes after that.
+    """
     difference = change.difference
+    told = change.level != _unknown(change)
     if difference is None:
-        return False, False, next(_values(change), 0.0)
+        return False, False, told, next(_values(change), 0.0)
     size = difference.value
     if size is None and change.differs:
         size = min(abs(difference.low or 0.0), abs(difference.high or 0.0))
-    return bool(change.differs), True, abs(size or 0.0)
+    size = size or 0.0
+    if change.known_difference is not None and change.known_difference.value is not None:
+        known = change.known_difference.value
+        size = min(abs(size), abs(known)) if size * known > 0 else 0.0
+    return bool(change.differs), True, told, abs(size)
 
 
 def _values(change: ChangedShare) -> Iterator[float]:

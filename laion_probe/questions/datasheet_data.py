@@ -7,7 +7,15 @@ from collections.abc import Iterator
 
 from laion_probe.data_result import ColumnFacts, DataResult
 from laion_probe.datasheet_result import Number, Statement
-from laion_probe.questions.datasheet_data_groups import Said, brief, of_groups, of_rows, rows
+from laion_probe.questions.datasheet_data_groups import (
+    Said,
+    brief,
+    has_intervals,
+    is_complete,
+    of_groups,
+    of_rows,
+    rows,
+)
 from laion_probe.questions.datasheet_numbers import Source, say, size_field
 
 __all__ = ["Said", "brief", "of_data"]
@@ -55,9 +63,11 @@ def of_data(source: Source, r: DataResult) -> Iterator[Said]:
 
 def _instances(s: Source, r: DataResult) -> Iterator[Said]:
     served = {c.serves for c in r.columns}
-    what = "the address of a picture and its caption" if "url" in served else "a caption"
+    what = (
+        "an address, meant as that of a picture, and a caption" if "url" in served else "a caption"
+    )
     rest = " The picture itself is not in it." if "url" in served else ""
-    yield "composition-instances", say(f"One instance is a row with {what}.{rest}")
+    yield "composition-instances", say(f"One instance is a row: {what}.{rest}")
     size = size_field(r.reading)
     least = "at least " if size == "n_rows_read" and r.reading.n_units_failed else ""
     yield (
@@ -77,11 +87,15 @@ def _instances(s: Source, r: DataResult) -> Iterator[Said]:
         yield (
             "composition-count",
             say(
-                "What follows was counted on {} of these rows: a random sample of {} row groups.",
+                "What follows was counted on {} of these rows: a random sample of {} row "
+                f"group{'s' * (r.reading.n_units_tried != 1)}.",
                 s.count("reading", "n_rows_read"),
                 s.count("reading", "n_units_tried"),
                 caution="Brackets hold intervals by row group; counts and quantiles are of the "
-                "rows that were read.",
+                "rows that were read."
+                if has_intervals(r)
+                else "One row group gives no interval: what follows is of the rows that were read, "
+                "and how far that holds of the others is not known.",
             ),
         )
     if r.reading.n_units_failed:
@@ -104,37 +118,41 @@ def _instances(s: Source, r: DataResult) -> Iterator[Said]:
 
 
 def _columns(s: Source, r: DataResult) -> Iterator[Said]:
-    listed = []
+    listed, whole = [], all(_is_everywhere(c, r) for c in r.columns)
     for c in r.columns[:_COLUMNS_SHOWN]:
         role = f", read as {c.serves}" if c.serves and c.serves != c.name.lower() else ""
         role += f"; {_IS_INDEX}" if _is_index(c) else ""
+        role += "" if _is_everywhere(c, r) else "; not in every file"
         listed.append(f"{c.name} ({' or '.join(c.types)}{role})")
     more = f" and {len(r.columns) - _COLUMNS_SHOWN} more" if len(r.columns) > len(listed) else ""
     yield (
         "composition-data",
-        say(f"Each row holds {len(r.columns)} columns: {{}}.", ", ".join(listed) + more),
+        say(
+            f"{'Each row holds' if whole else 'The files have, in all,'} {len(r.columns)} "
+            f"column{'s' * (len(r.columns) != 1)}: {{}}.",
+            ", ".join(listed) + more,
+        ),
     )
     for i, _ in enumerate(r.notes):
         yield "composition-data", say("A note on how it was read: {}.", s.words("notes", i))
-    for name, what in (("characters", "characters"), ("words", "words")):
-        found = _score(r, name)
+    for what in ("characters", "words"):
+        found = _score(r, what)
         if found is not None:
             q = ("scores", found, "quantiles")
             yield (
                 "composition-data",
                 say(
-                    f"Of the rows with a caption, half have one of {{}} {what} or fewer; nine in "
-                    "ten from {} to {}.",
+                    f"The length of captions that are not blank, in {what}: half have {{}} or "
+                    "fewer, nine in ten from {} to {}.",
                     s.plain(*q, "50"),
                     s.plain(*q, "5"),
                     s.plain(*q, "95"),
                 ),
             )
-    whole = [c.name for c in r.columns if c.n_missing == 0 and not _is_index(c)]
     for i, c in enumerate(r.columns):
         if c.n_missing:
             what = "is missing or blank" if _TEXTS & set(c.types) else "is missing"
-            every = c.n_rows == r.reading.n_rows_read
+            every = _is_everywhere(c, r)
             of = of_rows(r) if every else "of the rows in files that have the column"
             yield (
                 "composition-missing",
@@ -145,8 +163,11 @@ def _columns(s: Source, r: DataResult) -> Iterator[Said]:
                     s.share("columns", i, "missing"),
                 ),
             )
-    if whole:
-        yield "composition-missing", say("Nothing is missing in {}.", ", ".join(whole))
+    full = [c for c in r.columns if c.n_missing == 0 and not _is_index(c)]
+    everywhere = "" if is_complete(r) else " (of the rows read)"
+    for every, of in ((True, everywhere), (False, f" (of the {rows(r)} in files that have it)")):
+        if names := [c.name for c in full if _is_everywhere(c, r) == every]:
+            yield "composition-missing", say(f"Nothing is missing in {{}}{of}.", ", ".join(names))
     if unread := [c.name for c in r.columns if c.n_missing is None]:
         yield "composition-missing", say("Not counted: {}.", ", ".join(unread))
     if r.absent:
@@ -157,6 +178,11 @@ def _columns(s: Source, r: DataResult) -> Iterator[Said]:
 
 def _is_index(c: ColumnFacts) -> bool:
     return not c.serves and _INDEX.fullmatch(c.name) is not None
+
+
+def _is_everywhere(c: ColumnFacts, r: DataResult) -> bool:
+    """Whether all files that were read have the column."""
+    return c.n_rows == r.reading.n_rows_read
 
 
 def _score(r: DataResult, name: str) -> int | None:
@@ -225,6 +251,8 @@ def _repeated(s: Source, r: DataResult) -> Iterator[Said]:
         what, of, keys = _REPEATED[x.key]
         share, most = s.share("repeated", i, "repeated"), s.count("repeated", i, "most")
         text = f"{{}} {of} repeat {what} of a row before them"
+        if x.key == "url and text" and any(c.serves == "text" and c.n_missing for c in r.columns):
+            text += " (rows of one address that have no caption count as alike)"
         if x.one_in > 1:
             one_in = s.count("repeated", i, "one_in")
             words = f"{text} (counted on the rows of one in {{}} {keys}, chosen by a hash"
@@ -257,8 +285,8 @@ def _repeated(s: Source, r: DataResult) -> Iterator[Said]:
         yield (
             "composition-errors",
             say(
-                "Width and height are exchanged: against the pictures' own sizes {} rows agree "
-                "only the other way round, {} as they are.",
+                f"Width and height are exchanged: against the pictures' own sizes {{}} {rows(r)} "
+                "agree only the other way round, {} as they are.",
                 s.count("sizes", "n_exchanged"),
                 s.count("sizes", "n_agree"),
             ),
@@ -269,18 +297,32 @@ def _outside(s: Source, r: DataResult) -> Iterator[Said]:
     d = r.domains
     if d is None:
         return
+    which = "an IP address, or a name that is reserved, such as those under .example"
+    none, numbered = f"{{}} have none, or one without a registered domain ({which})", ["n_without"]
+    if d.n_no_domain is not None:
+        none = f"{{}} have no address, {{}} have one without a registered domain ({which})"
+        numbered = ["n_no_address", "n_no_domain"]
+    elif any(c.serves == "url" and c.n_missing == 0 and _is_everywhere(c, r) for c in r.columns):
+        none = f"{{}} have one without a registered domain ({which})"  # of an earlier version
     yield (
         "composition-external",
         say(
-            f"The pictures lie elsewhere: rows hold their addresses. {{}} of {{}} {rows(r)} have "
-            "none, or one without a registered domain (an IP address, or a name that is reserved, "
-            "such as those under .example).",
-            s.count("domains", "n_without"),
+            f"The pictures lie elsewhere: rows hold addresses. Of {{}} {rows(r)} {none}.",
             s.count("domains", "n_rows"),
+            *(s.count("domains", field) for field in numbered),
             caution="Whether the pictures still are there is measured by “laion-probe fetch” and "
             "“laion-probe nonresponse”.",
         ),
     )
+    if d.n_not_web:
+        yield (
+            "composition-errors",
+            say(
+                f"In {{}} {rows(r, d.n_not_web)} the address is none of the web: it begins with "
+                "another scheme than http or https, such as data: or javascript:.",
+                s.count("domains", "n_not_web"),
+            ),
+        )
     numbers: list[Number | str] = []
     for i, x in enumerate(d.top[:_DOMAINS_SHOWN]):
         numbers += [x.domain, s.share("domains", "top", i, "share")]
@@ -289,32 +331,35 @@ def _outside(s: Source, r: DataResult) -> Iterator[Said]:
     listed = f"{', '.join('{} {}' for _ in numbers[::2])} ({of_rows(r)})"
     if d.n_distinct is not None:
         what = "The addresses" if not d.n_without else "The others"
-        text = f"{what} are of {{}} registered domains; the most frequent are {listed}."
-        yield (
-            "composition-external",
-            say(text, s.count("domains", "n_distinct"), *numbers),
-        )
-        yield "collection-source", _from_domains("", s.count("domains", "n_distinct"))
+        read = "" if is_complete(r) else " that were read"
+        n = s.count("domains", "n_distinct")
+        domains = f"{{}} registered domain{'s' * (d.n_distinct != 1)}"
+        text = f"{what}{read} are of {domains}; the most frequent: {listed}."
+        yield "composition-external", say(text, n, *numbers)
+        least = "" if is_complete(r) else "at least "
+        yield "collection-source", _from_domains(f"{least}{domains}", n)
         return
     yield (
         "composition-external",
         say(
             f"The addresses are of more than {{}} registered domains, as many as can be followed; "
-            f"the most frequent are {listed}. Each count may have missed up to {{}} rows, which "
+            f"the most frequent: {listed}. Each count may have missed up to {{}} rows, which "
             "the brackets allow for.",
             s.count("domains", "n_followed"),
             *numbers,
             s.count("domains", "missed"),
         ),
     )
-    yield "collection-source", _from_domains("more than ", s.count("domains", "n_followed"))
+    n = s.count("domains", "n_followed")
+    yield "collection-source", _from_domains("more than {} registered domains", n)
 
 
-def _from_domains(least: str, n: Number) -> Statement:
+def _from_domains(domains: str, n: Number) -> Statement:
     return say(
-        f"From third parties: pictures on {least}{{}} registered domains.",
+        f"The addresses are on {domains}.",
         n,
-        caution="A registered domain says neither who is in a picture nor who took it.",
+        caution="A registered domain says neither who is in a picture, nor who took it, nor from "
+        "whom it was taken.",
     )
 
 
@@ -329,7 +374,7 @@ def _contacts(s: Source, r: DataResult) -> Iterator[Said]:
     for column, of in _HELD.items():
         numbers: list[Number | str] = []
         for i, x in enumerate(r.contacts):
-            if x.column == column:
+            if x.column == column and x.share.n:
                 like = f"{x.title} ({x.words})" if column == "text" else x.title
                 share, n = s.share("contacts", i, "share"), s.count("contacts", i, "n")
                 numbers += [share, n, rows(r, x.n), like]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from laion_probe import __version__
@@ -11,17 +11,13 @@ from laion_probe.config.datasheet import DatasheetConfig
 from laion_probe.data_result import DataResult
 from laion_probe.datasheet_result import Answer, DatasheetResult
 from laion_probe.errors import ConfigError
-from laion_probe.groups import NONE_NAMED, UNKNOWN
-from laion_probe.questions.datasheet_changes import (
-    ChangedShare,
-    changed_shares,
-    is_gone,
-    is_new,
-)
-from laion_probe.questions.datasheet_files import as_given, read_datasheet
-from laion_probe.questions.opening_runs import open_result
-from laion_probe.results import Document, Estimate, Value
-from laion_probe.scripts import MIXED, NO_LETTERS
+from laion_probe.questions.datasheet_changes import ChangedShare, changed_shares, has_interval
+from laion_probe.questions.datasheet_data_groups import is_complete
+from laion_probe.questions.datasheet_diff_words import listed, only_in_one, share_lines
+from laion_probe.questions.datasheet_files import as_given, read_datasheet, read_evidence
+from laion_probe.questions.datasheet_scores import ChangedScore, changed_scores, median_words
+from laion_probe.questions.opening_runs import opened
+from laion_probe.results import Document, Value
 
 __all__ = [
     "ChangedAnswer",
@@ -32,15 +28,19 @@ __all__ = [
 ]
 
 _WORD = "diff"
-_TOLD = 8  # changes that are printed
-_GONE = 20  # levels of one variable that are printed as gone
-
-
-#: Levels of captions that name nobody, or of which nothing can be told.
-_RESTS = (UNKNOWN, NONE_NAMED, "no person named", "not found", "und")
-_NO_LEVEL = (("script", NO_LETTERS), ("script", MIXED))
-#: Variables that have many levels and are of no people.
-_PLACES = ("language", "script", "tld", "registered domain")
+_ALWAYS = (
+    "Why a share changed: two datasheets say that it did.",
+    "Whether there is none at all: a level at 0 % was looked for by the same lists and "
+    "detectors, and found in none of the rows that were read.",
+)
+_APART = (
+    "Differences have intervals as if the two were drawn independently; where the one is "
+    "part of the other these are wider than need be."
+)
+_NO_MEDIAN = (
+    "How quantiles differ: one of the two was read in part, and quantiles of a sample have no "
+    "interval."
+)
 
 
 class ChangedCount(Value):
@@ -72,6 +72,7 @@ class DatasheetDiff(Document):
     filters_before: tuple[str, ...]  # recipes that the rows had passed
     filters_after: tuple[str, ...]
     shares: tuple[ChangedShare, ...]
+    scores: tuple[ChangedScore, ...] = ()
     answers: tuple[ChangedAnswer, ...]
     finding: tuple[str, ...]
     cannot_say: tuple[str, ...]
@@ -107,9 +108,8 @@ def datasheet_diff(before: Path, after: Path) -> DatasheetDiff:
     a, b = read_datasheet(before), read_datasheet(after)
     data = _data(before, a), _data(after, b)
     counts = tuple(_counts(a, b, data))
-    columns = [{c.name for c in d.columns} if d else set() for d in data]
     answers = tuple(_answers(a, b))
-    only = [tuple(sorted(x - y)) for x, y in (columns, columns[::-1])]
+    only = _columns(*data)
     names = _name(before, a), _name(after, b)
     passed = [tuple(one.recipe for one in x.lineage if one.already) for x in (a, b)]
     result = DatasheetDiff(
@@ -122,21 +122,25 @@ def datasheet_diff(before: Path, after: Path) -> DatasheetDiff:
         filters_before=passed[0],
         filters_after=passed[1],
         shares=changed_shares(a, b, data),
+        scores=changed_scores(*data),
         answers=answers,
         finding=(),
-        cannot_say=(
-            "Why a share changed: two datasheets say that it did.",
-            "Whether there is none at all: a level at 0 % was looked for by the same lists and "
-            "detectors, and found in none of the rows that were read.",
-            "Differences have intervals as if the two were drawn independently; where the one is "
-            "part of the other these are wider than need be.",
-        ),
+        cannot_say=(),
         version=__version__,
         command=shlex.join(
             ["laion-probe", "datasheet", _WORD, as_given(str(before)), as_given(str(after))]
         ),
     )
-    return result.model_copy(update={"finding": tuple(_finding(result))})
+    said = {"finding": tuple(_finding(result)), "cannot_say": tuple(_cannot_say(result))}
+    return result.model_copy(update=said)
+
+
+def _columns(a: DataResult | None, b: DataResult | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Columns of the one alone and of the other; none where only one of the two was counted."""
+    if a is None or b is None:
+        return (), ()
+    one, two = ({c.name for c in d.columns} for d in (a, b))
+    return tuple(sorted(one - two)), tuple(sorted(two - one))
 
 
 def _name(folder: Path, sheet: DatasheetResult) -> str:
@@ -148,7 +152,7 @@ def _data(folder: Path, sheet: DatasheetResult) -> DataResult | None:
     for evidence in sheet.evidence:
         if evidence.kind == "data":
             file = folder / evidence.file
-            _, found = open_result(file)
+            _, found = opened(read_evidence(folder, evidence), str(file))
             if isinstance(found, DataResult):
                 return found
             raise ConfigError(f"{file} is no count of shards: make the datasheet of {folder} anew")
@@ -166,7 +170,8 @@ def _counts(
             before=getattr(one, field) if one else None,
             after=getattr(two, field) if two else None,
         )
-    domains = [d.domains.n_distinct if d and d.domains else None for d in data]
+    # of a part of the rows it counts fewer than there are, and is no number of the set
+    domains = [d.domains.n_distinct if d and d.domains and is_complete(d) else None for d in data]
     yield ChangedCount(what="registered domains", before=domains[0], after=domains[1])
     answered = [sum(s.n_answered for s in x.sections) for x in (a, b)]
     yield ChangedCount(what="questions answered", before=answered[0], after=answered[1])
@@ -196,116 +201,18 @@ def _finding(d: DatasheetDiff) -> Iterator[str]:
     if d.filters_before != d.filters_after:
         before, after = (", ".join(f) or "none known" for f in (d.filters_before, d.filters_after))
         yield f"filters that the rows had passed: {before} before, {after} after"
-    yield from _gone_or_new(d)
-    sure = [c for c in d.shares if c.differs]
-    others = [c for c in sure if not ((is_gone(c) or is_new(c)) and _is_told(c))]
-    for share in others[:_TOLD]:
-        yield _told(share)
-    if len(others) > _TOLD:
-        yield f"{len(others) - _TOLD} more shares differ"
-    if not sure:
-        yield "no share is shown to differ"
-    for when, only in (
-        ("after", [c for c in d.shares if c.after is None and c.before]),
-        ("before", [c for c in d.shares if c.before is None and c.after]),
-    ):
-        if only:
-            yield f"not measured {when}, which is not zero: {_listed(_variables(only))}"
+    yield from share_lines(d.shares)
+    if medians := list(median_words(d.scores)):
+        yield f"medians: {'; '.join(medians)}"
+    yield from only_in_one(d.shares)
     told = [a.id for a in d.answers if "unanswered" in (a.before, a.after)]
     if told:
-        yield f"answered in one of the two only: {_listed(told)}"
+        yield f"answered in one of the two only: {listed(told)}"
 
 
-def _gone_or_new(d: DatasheetDiff) -> Iterator[str]:
-    """What was erased altogether, and what is there for the first time: a line a variable.
-
-    However small their shares were, no change is larger for those whom it erases. Groups of people
-    come before languages and places; what names nobody is left to the table.
-    """
-    for what, told, mine, other in _WENT_OR_CAME:
-        by: dict[str, list[ChangedShare]] = {}
-        for c in d.shares:
-            if told(c) and _is_told(c):
-                by.setdefault(_variable(c), []).append(c)
-        for variable in sorted(by, key=lambda v: v.startswith(_PLACES)):
-            levels = sorted(by[variable], key=lambda c: -_share(c, mine))
-            names = [f"“{c.level}” {_counted(c, mine)}" for c in levels]
-            listed = _listed(names, _TOLD if variable.startswith(_PLACES) else _GONE)
-            ends = [_of(levels[0], when) for when in (mine, other)]
-            yield f"{what}, of {variable}: {listed}{ends[0]}; none{ends[1]}"
-
-
-def _is_told(c: ChangedShare) -> bool:
-    """Whether a level is somebody or something: not what is missing, nor those who named none."""
-    return c.kind != "missing" and c.level not in _RESTS and (c.attribute, c.level) not in _NO_LEVEL
-
-
-def _is_unseen(c: ChangedShare) -> bool:
-    """Whether a level that was there was not found afterwards, where it may still be."""
-    here = c.before is not None and bool(c.before.value)
-    return here and not c.differs and c.count_after is not None and c.count_after[0] == 0
-
-
-#: What a line begins with, of which shares, and which of the two has them and which has none.
-_WENT_OR_CAME: tuple[tuple[str, Callable[[ChangedShare], bool], str, str], ...] = (
-    ("gone altogether", is_gone, "before", "after"),
-    ("new", is_new, "after", "before"),
-    ("not found after, but rows that were not read may have it", _is_unseen, "before", "after"),
-)
-
-
-def _share(c: ChangedShare, when: str) -> float:
-    found: Estimate | None = getattr(c, when)
-    return 0.0 if found is None else found.value or 0.0
-
-
-def _counted(c: ChangedShare, when: str) -> str:
-    """How many there were, else their share."""
-    count: tuple[int, int] | None = getattr(c, f"count_{when}")
-    return f"{100 * _share(c, when):.1f} %" if count is None else f"{count[0]:,}"
-
-
-def _of(c: ChangedShare, when: str) -> str:
-    """Of how many, and when."""
-    count: tuple[int, int] | None = getattr(c, f"count_{when}")
-    return f" {when}" if count is None else f" of {count[1]:,} {when}"
-
-
-def _variable(c: ChangedShare) -> str:
-    """What a level is of, in words."""
-    of = f" of “{c.concept}”" if c.concept else ""
-    return c.attribute if c.kind == "domain" else f"{c.attribute} ({c.stage}{of})"
-
-
-def _variables(shares: Sequence[ChangedShare]) -> list[str]:
-    """The attributes, and at how many stages each."""
-    stages: dict[tuple[str, str], set[str]] = {}
-    for c in shares:
-        stages.setdefault((c.attribute, c.concept), set()).add(c.stage)
-    return [
-        attribute
-        + (f" of “{concept}”" if concept else "")
-        + (f" ({len(at)} stages)" if len(at) > 1 else "")
-        for (attribute, concept), at in stages.items()
-    ]
-
-
-def _listed(names: Sequence[str], most: int = _TOLD) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
-
-
-def _told(c: ChangedShare) -> str:
-    """A share that differs, in words; a difference of bounds has no middle."""
-    of = f"missing {c.attribute}" if c.kind == "missing" else f"{c.attribute} “{c.level}”"
-    where = f", {c.stage}" if c.kind == "composition" else ""
-    where += f" of “{c.concept}”" if c.concept else ""
-    assert c.difference is not None
-    ends = [100 * end for end in (c.difference.low or 0.0, c.difference.high or 0.0)]
-    if c.difference.value is None:
-        said = f"by {ends[0]:+.1f} to {ends[1]:+.1f} points".replace("-", "−")
-        return f"{of}{where}: changed {said}"
-    interval = f" [{ends[0]:+.1f}, {ends[1]:+.1f}]" if ends[0] < ends[1] else ""
-    points = f"{100 * c.difference.value:+.1f} points{interval}".replace("-", "−")
-    values = [100 * _share(c, when) for when in ("before", "after")]
-    return f"{of}{where}: {values[0]:.1f} % before, {values[1]:.1f} % after ({points})"
+def _cannot_say(d: DatasheetDiff) -> Iterator[str]:
+    yield from _ALWAYS
+    if any(has_interval(c) and c.difference and c.difference.low is not None for c in d.shares):
+        yield _APART
+    if any(s.before and s.after and not s.whole for s in d.scores):
+        yield _NO_MEDIAN

@@ -7,6 +7,7 @@ are questions that it does not ask yet, at its end.
 from __future__ import annotations
 
 import datetime
+import hashlib
 import json
 import re
 import tomllib
@@ -14,11 +15,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from laion_probe.datasheet_result import About, DatasheetResult
+from laion_probe.datasheet_result import About, DatasheetResult, Evidence
 from laion_probe.errors import ConfigError, UnknownName
 from laion_probe.store import atomic_file
 
@@ -36,6 +37,7 @@ __all__ = [
     "keep_answers",
     "read_answers",
     "read_datasheet",
+    "read_evidence",
     "write_file",
 ]
 
@@ -67,11 +69,12 @@ _ABOUT = {
 
 @dataclass(frozen=True)
 class Asked:
-    """A question; ``id`` begins with its section's."""
+    """A question; ``id`` begins with its section's, ``by_data`` is how far data can answer it."""
 
     id: str
     question: str
     hint: str
+    by_data: Literal["whole", "in part", "not"]
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,12 @@ def asked_sections() -> tuple[AskedSection, ...]:
             s["title"],
             s["in_paper"],
             tuple(
-                Asked(f"{s['id']}-{q['id']}", q["question"], q.get("hint", ""))
+                Asked(
+                    f"{s['id']}-{q['id']}",
+                    q["question"],
+                    q.get("hint", ""),
+                    q.get("by_data", "whole"),
+                )
                 for q in s["question"]
             ),
         )
@@ -155,9 +163,9 @@ def read_datasheet(folder: Path) -> DatasheetResult:
         raise ConfigError(f"{file} cannot be read: {error}") from None
     except ValidationError as error:
         first = error.errors()[0]
-        at = "/".join(map(str, first["loc"]))
+        at = "/".join(map(str, first["loc"])) + ": " if first["loc"] else ""
         raise ConfigError(
-            f"{file} is no datasheet of this version of laion-probe ({at}: {first['msg'].lower()});"
+            f"{file} is no datasheet of this version of laion-probe ({at}{first['msg'].lower()});"
             " make it again with `laion-probe datasheet`"
         ) from None
     # Evidence is read, linked to and, once it is of no use, removed.
@@ -167,6 +175,24 @@ def read_datasheet(folder: Path) -> DatasheetResult:
             "does: make it anew from the runs"
         )
     return found
+
+
+def read_evidence(folder: Path, evidence: Evidence) -> bytes:
+    """The result that statements rest on, as the datasheet of the folder was made of it.
+
+    Raises `ConfigError` where it is gone, or was changed since.
+    """
+    file = folder / evidence.file
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{file}: {error.strerror}; make the datasheet anew") from None
+    if hashlib.sha256(data).hexdigest() != evidence.sha256:
+        raise ConfigError(
+            f"{file} is not what the datasheet was made of: it was changed; make the datasheet "
+            "anew from the runs"
+        )
+    return data
 
 
 def read_answers(file: Path) -> Answers:
@@ -245,7 +271,10 @@ def _about_value(key: str, given: Any, file: Path) -> str | list[str]:
         raise ConfigError(
             f'{file}: {key} in [about] is not text: put it between quotes, such as {key} = "..."'
         )
-    items = ([given] if given.strip() else []) if isinstance(given, str) else given
+    items = given
+    if isinstance(given, str):  # a comma may be part of a name, and of no code of a language
+        parts = given.split(",") if key == "languages" else [given]
+        items = [part.strip() for part in parts if part.strip()]
     if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
         example = _ABOUT[key].partition(": ")[2]
         raise ConfigError(f"{file}: {key} in [about] is no list of texts: write {key} = {example}")
@@ -265,15 +294,17 @@ def _said(given: Any, file: Path) -> dict[str, str]:
 
 
 def keep_answers(file: Path, taken: Sequence[Path] = (), known: Answers | None = None) -> None:
-    """Write the form where there is no file; else add the questions that it does not ask.
+    """Write the form where there is none, or one that nobody wrote into; else add new questions.
 
-    A new one is a copy of the one file that answers were ``taken`` from; of several, a form with
-    all that is ``known``. What is there stays byte for byte. Where a person has moved the tables
-    about so that nothing can be added safely, nothing is.
+    It is a copy of the one file that answers were ``taken`` from; of several, a form with all that
+    is ``known``. What a person wrote stays byte for byte. Where a person has moved the tables about
+    so that nothing can be added safely, nothing is.
     """
-    if not file.exists():
+    taken = [other for other in taken if other != file]
+    # A blank form has nobody's words: left blank, the next making would lose what is taken now.
+    if not file.exists() or (taken and _text_of(file) == _form(Answers())):
         copied = _text_of(taken[0]) if len(taken) == 1 else _form(known or Answers())
-        write_file(file, copied)
+        write_file(file.resolve(), copied)
     text = _text_of(file)
     before = _loaded(text, str(file))
     asked = before.get("answers", {})

@@ -85,6 +85,10 @@ class Source:
         """A plain share in percent."""
         return self._number(parts, lambda v: f"{_percent(v)}{_NBSP}%")
 
+    def as_points(self, *parts: str | int) -> Number:
+        """A plain share as a difference of shares: 5 points."""
+        return self._number(parts, lambda v: f"{100 * v:.3g}{_NBSP}points")
+
     def p_value(self, *parts: str | int) -> Number:
         """A p-value in three decimals, under 0.001 as that."""
         return self._number(parts, lambda v: "under 0.001" if v < 0.001 else f"{v:.3f}")
@@ -96,6 +100,10 @@ class Source:
     def points(self, *parts: str | int) -> Number:
         """An `Estimate` of a difference of shares: +7.1 points [+2.0, +12.2]."""
         return self._estimate(parts, _shown_points)
+
+    def more_kept(self, *parts: str | int) -> Number:
+        """An `Estimate` of how much more is removed, told as what is kept: 15.1 points more."""
+        return self._estimate(parts, _shown_kept)
 
     def ratio(self, *parts: str | int) -> Number:
         """An `Estimate` of a ratio, in two decimals."""
@@ -135,6 +143,17 @@ def _shown_points(value: float | None, low: float | None, high: float | None) ->
     if low is None or high is None or low == high:
         return said
     return f"{said}{_NBSP}[{_signed(100 * low, 1)},{_NBSP}{_signed(100 * high, 1)}]"
+
+
+def _shown_kept(value: float | None, low: float | None, high: float | None) -> str:
+    """Of a difference of shares removed: the difference of shares kept, in words."""
+    if value is None:
+        return "not defined"
+    fewer = value > 0 and round(100 * value, 1) > 0
+    said = f"{100 * abs(value):.1f}{_NBSP}points {'fewer' if fewer else 'more'}"
+    if low is None or high is None or low == high:
+        return said
+    return f"{said} [{_signed(-100 * high, 1)},{_NBSP}{_signed(-100 * low, 1)}]"
 
 
 def _shown_ratio(value: float | None, low: float | None, high: float | None) -> str:

@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from laion_probe.blocked_result import BlockedResult
 from laion_probe.compare_result import CompareResult
 from laion_probe.compose_result import ComposeResult
 from laion_probe.data_result import DataResult
-from laion_probe.datasheet_result import Number
-from laion_probe.filters_result import FiltersResult, RecipeAccount
+from laion_probe.datasheet_result import Number, Statement
+from laion_probe.filters_result import FiltersResult, GroupAccount, RecipeAccount
 from laion_probe.groups import NONE_NAMED, UNKNOWN
 from laion_probe.neighbours_result import NeighboursResult
 from laion_probe.nonresponse_result import LossBy, NonresponseResult
 from laion_probe.probe_result import ProbeResult
 from laion_probe.questions.datasheet_data import Said, brief, of_data
 from laion_probe.questions.datasheet_numbers import Source, at, say, size_field
+from laion_probe.questions.datasheet_tables import RATERS, level_title
 from laion_probe.results import Composition, Document
 from laion_probe.scan_result import Reading, ScanResult
 
 __all__ = ["statements_of"]
 
-_FLAGGED_SHOWN, _LOST_SHOWN = 6, 4
+_FLAGGED_SHOWN, _LOST_SHOWN = 3, 4  # levels removed more often, and as many removed less often
+_ALWAYS = ("woman", "man")
+_ABOUT_FORM = ("length", "words")
 #: Levels of captions that name none: they differ because the others do.
-_RESTS = (NONE_NAMED, UNKNOWN, "no person named", "not found")
-_READ = "As a classifier reads pictures: a presentation that is perceived, and nobody's identity."
+_RESTS = (NONE_NAMED, UNKNOWN, "no person named", "not found", "none", "empty")
+_READ = (
+    "As a classifier reads pictures: a presentation that is perceived, and nobody's identity. "
+    "Pictures in which it reads neither, such as those without a person, are not in the share."
+)
+_AT_RANDOM = "the readable pictures are a random sample of the rows"
+_PICTURES = "Pictures: "  # how `questions.finding` begins to say how many were asked for, and came
+_BY_CHANCE = (
+    " Their brackets take these rows for a random sample of all: that is why they are there though "
+    "every picture was read. Which addresses were tried, and which pictures came, was not chance, "
+    "and the brackets do not allow for that."
+)
 
 
 def statements_of(source: Source, result: Document) -> Iterator[Said]:
@@ -37,13 +50,16 @@ def statements_of(source: Source, result: Document) -> Iterator[Said]:
     yield from _findings(source, "finding")
 
 
-def _findings(s: Source, *parts: str | int, question: str = "uses-impact") -> Iterator[Said]:
-    """The sentences of a run's finding, as it says them."""
+def _findings(
+    s: Source, *parts: str | int, question: str = "uses-impact", said: tuple[str, ...] = ()
+) -> Iterator[Said]:
+    """The sentences of a run's finding, as it says them, but for those that begin as ``said``."""
     found = s.get(at(*parts)) if parts[0] in s.raw else []
     if isinstance(found, dict):
         parts, found = (*parts, "sentences"), found["sentences"]
-    for i in range(len(found)):
-        yield question, say("{}", s.words(*parts, i))
+    for i, sentence in enumerate(found):
+        if not (said and sentence.startswith(said)):
+            yield question, say("{}", s.words(*parts, i))
 
 
 def _of_filters(s: Source, r: FiltersResult) -> Iterator[Said]:
@@ -56,15 +72,21 @@ def _of_filters(s: Source, r: FiltersResult) -> Iterator[Said]:
                 s.count("recipes", i, "n"),
                 f"{recipe.title} (recipe {recipe.name})",
                 s.share("recipes", i, "kept"),
-                caution="" if r.already in ("none", "unknown") else _behind(r.already),
+                caution=" ".join(_cautions(r, recipe)),
             ),
         )
-        yield from _removed_most(s, i, recipe, sampled=not r.reading.full)
-    yield from _findings(s, "finding", question="preprocessing-done")
+        yield from _whom(s, i, r)
+    # what each keeps is said already, in as many digits as everything else
+    said = tuple(f"{recipe.name} keeps " for recipe in r.recipes)
+    yield from _findings(s, "finding", question="preprocessing-done", said=said)
 
 
-def _behind(already: str) -> str:
-    return f"The rows had passed {already} before: what that removed cannot be seen."
+def _cautions(r: FiltersResult, recipe: RecipeAccount) -> Iterator[str]:
+    """What a reader must know of the share that a recipe keeps."""
+    if r.already not in ("none", "unknown"):
+        yield f"The rows had passed {r.already} before: what that removed cannot be seen."
+    if not r.reading.full and recipe.kept.low is None:
+        yield "It has no interval: too few row groups were read to tell what it is of all rows."
 
 
 def _rows(reading: Reading) -> str:
@@ -72,41 +94,68 @@ def _rows(reading: Reading) -> str:
     return "{} rows" if reading.full else "a random sample of {} rows"
 
 
-def _removed_most(s: Source, i: int, recipe: RecipeAccount, *, sampled: bool) -> Iterator[Said]:
-    """The levels that a recipe removes most above the rest, and most below it."""
-    flagged = [
-        (abs(x.difference.value), g, j)
-        for g, group in enumerate(recipe.groups)
-        for j, x in enumerate(group.levels)
-        if x.flagged and x.difference is not None and x.difference.value is not None
-    ]
-    flagged.sort(key=lambda found: (-found[0], found[1:]))
-    told = [f for f in flagged if recipe.groups[f[1]].levels[f[2]].level not in _RESTS]
-    for _, g, j in told[:_FLAGGED_SHOWN]:
-        group, where = recipe.groups[g], ("recipes", i, "groups", g, "levels", j)
+def _whom(s: Source, i: int, r: FiltersResult) -> Iterator[Said]:
+    """What a recipe keeps of captions of women and men, and of levels that differ most."""
+    groups, compared = r.recipes[i].groups, dict[tuple[int, int], float]()
+    always = []
+    for g, group in enumerate(groups):
+        for j, x in enumerate(group.levels):
+            if group.name == "gender-words" and x.level in _ALWAYS:
+                always.append((g, j))
+            elif x.flagged and x.level not in _RESTS and x.difference is not None:
+                compared[g, j] = x.difference.value or 0.0
+    always.sort(key=lambda place: _ALWAYS.index(groups[place[0]].levels[place[1]].level))
+    # who is removed comes before what captions look like
+    form = {p for p in compared if groups[p[0]].name in _ABOUT_FORM}
+    order = sorted(compared, key=lambda p: (p in form, -abs(compared[p]), p))
+    more = [p for p in order if compared[p] > 0]
+    less = [p for p in order if compared[p] < 0]
+    told = {p for side in (more, less) for p in side[:_FLAGGED_SHOWN] if p not in form}
+    for g, j in (*always, *(p for p in (*more, *less) if p in told)):
+        yield "preprocessing-done", _kept_of(s, (i, g, j), r)
+    rest = [(how, [p for p in of if p not in told]) for how, of in (("more", more), ("less", less))]
+    if any(places for _, places in rest):
+        words = (f"{how} often: {_by_group(groups, places)}" for how, places in rest if places)
         yield (
             "preprocessing-done",
             say(
-                f"Of the {{}} {'sampled ' if sampled else ''}rows of level {{}}, {{}} would keep "
-                "{}; it would remove a share of them that differs by {} from that of the others "
-                "(+: more).",
-                s.count(*where, "n"),
-                f"“{group.levels[j].level}” ({group.title})",
-                recipe.name,
-                s.share(*where, "kept"),
-                s.points(*where, "difference"),
-                caution=brief(group.note, at("recipes", i, "groups", g, "note")),
+                "Of these levels too the share that {} removes differs by at least {} from that "
+                "of the other rows; removed {} (their numbers are in the evidence).",
+                r.recipes[i].name,
+                s.as_points("flag"),
+                "; ".join(words),
             ),
         )
-    if len(flagged) > len(told[:_FLAGGED_SHOWN]):
-        more = len(flagged) - len(told[:_FLAGGED_SHOWN])
-        yield (
-            "preprocessing-done",
-            say(
-                f"{more} more levels are flagged for {{}} in its evidence.",
-                s.words("recipes", i, "name"),
-            ),
-        )
+
+
+def _kept_of(s: Source, place: tuple[int, int, int], r: FiltersResult) -> Statement:
+    i, g, j = place
+    recipe, group = r.recipes[i], r.recipes[i].groups[g]
+    x, where = group.levels[j], ("recipes", i, "groups", g, "levels", j)
+    level = f"“{level_title(group.name, x.level)}” ({group.title})"
+    sampled = "" if r.reading.full else "sampled "
+    if x.kept is None or x.difference is None or x.difference.value is None:
+        few = f"Of level {{}} there are {{}} {sampled}rows: too few to tell what {{}} keeps."
+        return say(few, level, s.count(*where, "n"), recipe.name)
+    return say(
+        f"{{}} would keep {{}} of the {{}} {sampled}rows of level {{}}: {{}} than of the other "
+        "rows whose level is known.",
+        recipe.name,
+        s.share(*where, "kept"),
+        s.count(*where, "n"),
+        level,
+        s.more_kept(*where, "difference"),
+        caution=brief(group.note, at("recipes", i, "groups", g, "note")),
+    )
+
+
+def _by_group(groups: Sequence[GroupAccount], places: Sequence[tuple[int, int]]) -> str:
+    """Levels by the group that they are of: script “Han”, “Thai”; region “Africa”."""
+    found: dict[str, list[str]] = {}
+    for g, j in places:
+        name, level = groups[g].name, groups[g].levels[j].level
+        found.setdefault(name, []).append(f"“{level_title(name, level)}”")
+    return ", ".join(f"{name} {', '.join(levels)}" for name, levels in found.items())
 
 
 def _count(s: Source, reading: Reading) -> Iterator[Said]:
@@ -136,15 +185,24 @@ def _of_probe(s: Source, r: ProbeResult) -> Iterator[Said]:
         if stage.id == "pool" and stage.n_rows is not None:
             yield "composition-count", say("There are {} rows.", s.count("stages", i, "n_rows"))
         if stage.id == "all":
+            whole = () if stage.n_rows is None else (s.count("stages", i, "n_rows"),)
+            of = " of {}" if whole else ""
+            sampled = any(_AT_RANDOM in c.contrast.assumptions for c in stage.compositions.values())
+            by_chance = _BY_CHANCE if sampled else ""
             yield (
                 "composition-subpopulations",
                 say(
-                    "The probe of “{}” read {} pictures: those of the rows that had been "
-                    "downloaded and could be read. Shares of pictures are of these alone.",
+                    f"The probe of “{{}}” read the pictures of {{}}{of} rows: of those whose "
+                    "picture had been downloaded and could be read.",
                     s.words("concept", "name"),
                     s.count("stages", i, "n_pictures"),
+                    *whole,
+                    caution=f"Shares of pictures are of these rows alone.{by_chance}",
                 ),
             )
+            for k, how in enumerate(r.how_measured):
+                if how.startswith(_PICTURES):
+                    yield "composition-subpopulations", say("{}", s.words("how_measured", k))
         if stage.kind == "step":  # each of them is in the table of compositions
             continue
         for name, c in stage.compositions.items():
@@ -158,11 +216,12 @@ def _of_probe(s: Source, r: ProbeResult) -> Iterator[Said]:
             yield (
                 "preprocessing-done",
                 say(
-                    "Replayed, not done to these rows: the step {} of {} removes {} of those that "
-                    "reach it.",
+                    "Replayed, not done to these rows: the step {} of {} removes {} of the {} rows "
+                    "that reach it and that it can judge.",
                     f"“{step.title}”",
                     r.recipe,
                     s.share("steps", i, "removed_share"),
+                    s.count("steps", i, "removed_share", "n"),
                     caution=step.note,
                 ),
             )
@@ -177,10 +236,12 @@ def _of_probe(s: Source, r: ProbeResult) -> Iterator[Said]:
         )
     for i, known in enumerate(r.known_errors):
         yield (
-            "composition-errors",
+            "composition-subpopulations",
             say(
-                "The classifier of {} agrees with labelled pictures in {}: {}.",
+                "The classifier of {} that read the pictures agrees with the labels of {} others "
+                "in {}: {}.",
                 known.attribute.replace("_", " "),
+                s.count("known_errors", i, "accuracy", "n"),
                 s.share("known_errors", i, "accuracy"),
                 known.domain,
                 caution=known.note,
@@ -207,7 +268,7 @@ def _composed(
     among = s.count(*where, "contrast", "n")
     errors: tuple[Number, ...] = ()
     if c.corrected is not None:
-        share, labels = s.share(*where, "corrected", "contrast"), "corrected by raters"
+        share, labels = s.share(*where, "corrected", "contrast"), RATERS
         among = s.count(*where, "corrected", "n_rated")
         caution = "“True” means what this panel of raters would say."
     elif c.with_known_errors is not None and c.with_known_errors.low is not None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 
 from laion_probe.blocked_result import BlockedResult
 from laion_probe.compare_result import CompareResult
@@ -14,22 +15,44 @@ from laion_probe.filters_result import FiltersResult
 from laion_probe.neighbours_result import NeighboursResult
 from laion_probe.nonresponse_result import NonresponseResult
 from laion_probe.probe_result import ProbeResult
+from laion_probe.questions.datasheet_data_groups import LEVELS
 from laion_probe.questions.datasheet_numbers import at, size_field
 from laion_probe.recipes import load_recipe
 from laion_probe.results import Composition, Document, Estimate, StepEffect
 from laion_probe.scan_result import ScanResult
 
 __all__ = [
+    "CAPTIONS",
+    "RATERS",
     "compositions_of",
+    "counted_rows",
     "generators_of",
+    "level_title",
     "lineage_of",
     "sample_of",
     "size_of",
     "title_of",
 ]
 
-_CAPTIONS = "what captions and addresses say"
-_RATERS = "corrected by raters"
+#: Whose labels a share rests on, where neither raters nor a classifier looked at the picture, and
+#: where raters put right what a classifier said.
+CAPTIONS = "what captions and addresses say"
+RATERS = "corrected by raters"
+#: Languages whose names in cld2 do not say what is meant, and codes that other detectors have.
+_LANGUAGES = {
+    "fil": "Filipino",
+    "he": "Hebrew",
+    "jv": "Javanese",
+    "lua": "Luba-Lulua",
+    "luo": "Luo",
+    "nb": "Norwegian Bokmål",
+    "nn": "Norwegian Nynorsk",
+    "rm": "Romansh",
+    "war": "Waray",
+    "zh-Hant": "Chinese, traditional script",
+    "zh-cn": "Chinese, simplified script",
+    "zh-tw": "Chinese, traditional script",
+}
 
 
 def title_of(kind: str, result: Document) -> tuple[str, str]:
@@ -81,7 +104,7 @@ def compositions_of(evidence: str, result: Document) -> Iterator[CompositionRow]
         for i, group in enumerate(result.groups):
             for j, x in enumerate(group.levels):
                 place = at("groups", i, "levels", j, "share")
-                yield row.of(("", "captions", group.name, x.level), x.n, x.share, place, _CAPTIONS)
+                yield row.of(("", "captions", group.name, x.level), x.n, x.share, place, CAPTIONS)
     elif isinstance(result, ProbeResult):
         for i, stage in enumerate(result.stages):
             for name, c in stage.compositions.items():
@@ -130,6 +153,44 @@ def _compared(row: _Rows, r: CompareResult) -> Iterator[CompositionRow]:
             yield row.of(key, cell.counts.get(r.reported, 0), cell.share, place, r.labels)
 
 
+def level_title(attribute: str, level: str) -> str:
+    """What a level is called where it does not say it itself: a language's name beside its code.
+
+    >>> level_title("language:cld2", "hi"), level_title("script", "none"), level_title("x", "y")
+    ('Hindi (hi)', 'no letters', 'y')
+    """
+    kind = attribute.partition(":")[0]
+    if found := LEVELS.get((kind, level)):
+        return found
+    name = _languages().get(level) if kind in ("language", "language-tag") else None
+    return f"{name} ({level})" if name else level
+
+
+@cache
+def _languages() -> Mapping[str, str]:
+    """English names of languages by code, as cld2 has them; codes of scripts and jokes are none."""
+    import pycld2
+
+    names = {
+        code: name.replace("_", " ").title()
+        for name, code in pycld2.LANGUAGES
+        if not name.startswith("X_") and name != "Ignore"
+    }
+    return names | _LANGUAGES
+
+
+def counted_rows(levels: Sequence[CompositionRow]) -> int | None:
+    """How many rows or pictures shares are of; None unless the levels' counts make them up."""
+    n = sum(row.count or 0 for row in levels)
+    whole = all(
+        row.count is not None
+        and row.share is not None
+        and abs(row.share * n - row.count) < 1e-6 * max(1, n)
+        for row in levels
+    )
+    return n if whole and n else None
+
+
 class _Rows:
     """Rows of one run."""
 
@@ -169,7 +230,7 @@ class _Rows:
             yield self.of(of, c.counts[level], e, at(*place, "shares", level), c.labels)
         for level, e in c.corrected.shares.items() if c.corrected else ():
             where = at(*place, "corrected", "shares", level)
-            yield self.of((*key, level), None, e, where, _RATERS)
+            yield self.of((*key, level), None, e, where, RATERS)
 
 
 def lineage_of(evidence: str, result: Document) -> Iterator[Lineage]:

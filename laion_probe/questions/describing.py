@@ -191,13 +191,17 @@ def describe(config: DatasheetConfig, watch: Watch = lambda done, of, rows: None
 
 
 def _groups(config: DatasheetConfig, have: set[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The groups to count by, and those for which no file has a column."""
+    """The groups to count by, and those for which no file has a column.
+
+    Beside what a detector reads, the rows' own language tags are counted where there are any.
+    """
     if len(set(config.by)) != len(config.by):
         raise ConfigError(f"a group is named twice: {', '.join(config.by)}")
     named = config.by
     if config.detector != "none":
         DETECTORS[config.detector]
-        named = (f"language:{config.detector}", *named)
+        tag = ("language-tag",) if "language" in have and "language-tag" not in named else ()
+        named = (f"language:{config.detector}", *tag, *named)
     can = tuple(name for name in named if set(load_group(name).needs) <= {"text", *have})
     return can, tuple(name for name in named if name not in can)
 

@@ -29,10 +29,13 @@ from laion_probe.questions.describing_unit import (
     COLUMN,
     DOMAIN,
     FOLLOWED,
+    NO_ADDRESS,
     NO_DOMAIN,
+    NOT_WEB,
     ROWS,
     SIZES,
     THRESHOLDS,
+    captioned_of,
     contact_of,
     group_of,
     known_of,
@@ -116,13 +119,15 @@ def columns_of(counted: Counted, shards: Sequence[Shard]) -> tuple[ColumnFacts, 
         cells = counted.cells(missing_of(name))
         missing = _mask(cells, "missing")
         there = cells.by_unit(np.ones(len(cells.n), dtype=bool))
-        was_read = bool(len(cells.n))
+        n_rows = sum(types[name].values())
+        # a column may be of a kind that is read in some files, and of another in others
+        was_read = bool(len(cells.n)) and int(there.sum()) == n_rows
         found.append(
             ColumnFacts(
                 name=name,
                 types=tuple(sorted(types[name])),
                 serves=serves[name],
-                n_rows=sum(types[name].values()),
+                n_rows=n_rows,
                 n_missing=cells.total(missing) if was_read else None,
                 missing=counted.share(cells.by_unit(missing), there) if was_read else None,
             )
@@ -175,11 +180,16 @@ def groups_of(counted: Counted, names: Sequence[str]) -> tuple[GroupShares, ...]
     found = []
     for name in names:
         group, cells = load_group(name), counted.cells(group_of(name))
+        some = counted.cells(captioned_of(name))
+        written = some.by_unit(np.ones(len(some.n), dtype=bool))
         levels = [
             GroupLevel(
                 level=level,
                 n=cells.total(cells.level == i),
                 share=counted.share(cells.by_unit(cells.level == i), n_rows),
+                captioned=counted.share(some.by_unit(_mask(some, level)), written)
+                if level in some.levels
+                else None,
             )
             for i, level in enumerate(cells.levels)
         ]
@@ -240,6 +250,7 @@ def domains_of(
     if not len(without.n):
         return None
     n_rows = _everything(counted)
+    address, web = counted.cells(NO_ADDRESS), counted.cells(NOT_WEB)
     top = sorted(domains.items(), key=lambda item: (-item[1], item[0]))[:_SHOWN]
     names = {domain for domain, _ in top}
     by_unit = [
@@ -258,6 +269,9 @@ def domains_of(
     return Domains(
         n_rows=int(n_rows.sum()),
         n_without=int(without.n.sum()),
+        n_no_address=int(address.n.sum()) if len(address.n) else None,
+        n_no_domain=int(without.n.sum() - address.n.sum()) if len(address.n) else None,
+        n_not_web=int(web.n.sum()) if len(web.n) else None,
         n_distinct=None if missed else len(domains),
         missed=missed,
         n_followed=FOLLOWED,

@@ -31,12 +31,15 @@ __all__ = [
     "FOLLOWED",
     "KEYS",
     "MISSED",
+    "NOT_WEB",
+    "NO_ADDRESS",
     "NO_DOMAIN",
     "ROWS",
     "SIZES",
     "THRESHOLDS",
     "DescribePlan",
     "DescribeWork",
+    "captioned_of",
     "contact_of",
     "describe_rows",
     "group_of",
@@ -49,6 +52,7 @@ __all__ = [
 
 ROWS, COLUMN, SIZES = "rows", "column", "sizes"
 DOMAIN, MISSED, NO_DOMAIN = "domain", "domain missed", "no domain"
+NO_ADDRESS, NOT_WEB = "no address", "not of the web"
 #: Domains that are followed at once, in a unit and over all of them.
 FOLLOWED = 4096
 #: What exact duplicates may share.
@@ -65,6 +69,8 @@ _FAILURES: tuple[type[BaseException], ...] = (
     LaionProbeError,
     *formats.ERRORS,
 )
+# one without a scheme (//a.com/b) is taken for one of the web; a number is a port, localhost:80
+_SCHEME, _WEB = r"^\s*([A-Za-z][A-Za-z0-9+-]*):(?:[^0-9]|$)", ("http", "https")
 _PLAIN = ("string", "large_string", "int", "uint", "float", "double", "bool", "dictionary")
 
 
@@ -93,6 +99,11 @@ def group_of(name: str) -> str:
     return f"group|{name}"
 
 
+def captioned_of(name: str) -> str:
+    """Rows with a caption that is not blank, by level of a group."""
+    return f"captioned|{name}"
+
+
 def contact_of(column: str, form: str) -> str:
     """Texts of a column that are not blank, by "held" or "rest"."""
     return f"contact|{column}|{form}"
@@ -109,7 +120,7 @@ class DescribePlan:
     def fingerprint(self) -> str:
         """Identifies the plan: partial results of another plan or version never mix with it."""
         groups = [self.groups, *(group_key(name) for name in self.groups)]
-        return fingerprint([__version__, versions(), "describe", 3, groups, self.one_in])
+        return fingerprint([__version__, versions(), "describe", 5, groups, self.one_in])
 
     def columns(self, unit: Unit) -> tuple[str, ...]:
         """The canonical columns that are read: all that the file has, and those of groups."""
@@ -161,6 +172,9 @@ def describe_rows(
     for name in plan.groups:
         levels = load_group(name).levels(batch).alias("level")
         cells += [(group_of(name), level, 0, 0, n) for level, n in _counted(levels)]
+        if name.startswith("language:"):  # what a detector calls a blank differs between them
+            some = _counted(levels.filter(texts.str.strip_chars() != ""))
+            cells += [(captioned_of(name), level, 0, 0, n) for level, n in some]
     keys = _keys(rows, "url" in source, plan.one_in) if plan.one_in else None
     return UnitScan(UnitCounts.of(unit, cells), keys)
 
@@ -181,11 +195,11 @@ def most_frequent(counts: dict[str, int], most: int = FOLLOWED) -> tuple[dict[st
 
 
 def _missing(column: pl.Series) -> int:
-    """Nulls, numbers that are none, and blank texts."""
+    """Nulls, numbers that are none or have no end, and blank texts."""
     n = column.null_count()
     if column.dtype == pl.String:
         return n + int((column.str.strip_chars() == "").sum())
-    return n + int(column.is_nan().sum()) if column.dtype.is_float() else n
+    return n + int((~column.is_finite()).sum()) if column.dtype.is_float() else n
 
 
 def _counted(values: pl.Series) -> Iterable[tuple[str, int]]:
@@ -199,12 +213,16 @@ def _numbers(name: str, values: pl.Series) -> Iterator[Cell]:
     yield known_of(name), "", 0, 0, len(known)
     rounded = known.round_sig_figs(3).alias("value")
     for value, n in _counted(rounded):
-        yield score_of(name), repr(value), 0, 0, n
+        yield score_of(name), repr(float(value) + 0.0), 0, 0, n  # -0.0 is 0.0
     for threshold in THRESHOLDS.get(name, ()):
         yield least_of(name, threshold), "", 0, 0, int((known >= threshold).sum())
 
 
 def _domains(urls: pl.Series) -> Iterator[Cell]:
+    written = urls.filter((urls.str.strip_chars() != "").fill_null(False))
+    scheme = written.str.extract(_SCHEME).str.to_lowercase()
+    yield NO_ADDRESS, "", 0, 0, len(urls) - len(written)
+    yield NOT_WEB, "", 0, 0, int((~scheme.is_in(_WEB)).sum())
     named = registered_domains(urls)
     yield NO_DOMAIN, "", 0, 0, named.null_count()
     found, missed = most_frequent(dict(_counted(named.drop_nulls().alias("domain"))))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -63,17 +64,23 @@ _NAMED = 12
 def dft_plan(
     config: DftConfig,
     progress: Progress = lambda what, done, of: None,
-    folder: Path = Path(),
+    folder: Path | None = None,
 ) -> DftResult:
-    """Plan a diversity fine-tuning: prompts, numbers, manifest and evaluation, into ``folder``.
+    """Plan a diversity fine-tuning: prompts, numbers, manifest and evaluation.
 
-    Nothing is drawn and nothing is trained. Raises `ConfigError` or `UnknownName` where no list is
-    named, a list, template or target cannot be used, or the run has no gap that an axis stands for.
+    With ``folder``, these are written into it; without, the plan is checked as if they were, and
+    nothing is left. Nothing is drawn and nothing is trained. Raises `ConfigError` or `UnknownName`
+    where no list is named, a list, template or target cannot be used, or the run has no gap that
+    an axis stands for.
 
     >>> lists = {"professions": ("profession_soc2018",), "axis": ("gender",)}
-    >>> dft_plan(DftConfig(**lists), folder=Path("plan")).n_pictures  # doctest: +SKIP
+    >>> dft_plan(DftConfig(**lists)).n_pictures
     696
     """
+    if folder is None:
+        # what generate and compare could not read back is an error all the same
+        with tempfile.TemporaryDirectory() as scratch:
+            return dft_plan(config, progress, Path(scratch))
     professions, axes = open_professions(config.professions), open_axes(config.axis)
     for template in config.template:
         check_template(template, axes)

@@ -175,7 +175,7 @@ def _checked(raw: dict[str, object], where: str) -> TermList:
         model = Term if len(first["loc"]) > 1 else TermList
         keys = ", ".join(model.model_fields)
         raise ConfigError(f"list {where}: unknown key '{key}'; known keys: {keys}") from None
-    known = load_attribute(found.attribute).levels if found.attribute else ()
+    known = {*load_attribute(found.attribute).levels} - {UNKNOWN} if found.attribute else set()
     if found.axis in _TAKEN or found.axis.endswith("_level"):
         raise ConfigError(f"list {where}: an axis cannot be called {found.axis}: the manifest does")
     for term in found.term:
@@ -184,9 +184,7 @@ def _checked(raw: dict[str, object], where: str) -> TermList:
         if any(sign in term.term for sign in "{}\n\0"):
             raise ConfigError(f"list {where}: {term.term!r} has a brace or a line end in it")
         if found.attribute and term.level and term.level not in known:
-            raise UnknownName(
-                f"level of {found.attribute} in list {where}", term.level, set(known) - {UNKNOWN}
-            )
+            raise UnknownName(f"level of {found.attribute} in list {where}", term.level, known)
         if found.axis != PROFESSION and not (term.review or found.review):
             raise ConfigError(
                 f"list {where}: {term.term!r} has no review note: say in 'review' who has read it "
@@ -215,13 +213,26 @@ def open_professions(names: Sequence[str]) -> Axis:
             "no list of professions is taken by default: name one with --professions, such as "
             f"{_of_axis(professions=True)}, or give a file of your own"
         )
-    lists = [(name, load_list(name)) for name in names]
+    lists = [(name, _professions(name)) for name in names]
     for name, one in lists:
         if one.axis != PROFESSION:
             raise ConfigError(
                 f"list {name} is of {one.axis}, not of professions: give it to --axis"
             )
     return _together(PROFESSION, lists)
+
+
+def _professions(name: str) -> TermList:
+    """`load_list`, for those who name a profession where a list of them is meant."""
+    try:
+        return load_list(name)
+    except UnknownName as error:
+        if error.kind != "list":
+            raise
+        raise ConfigError(
+            f"{error}; a profession is no list: write yours into a text file, one a line, and "
+            "give that (--professions jobs.txt)"
+        ) from None
 
 
 def open_axes(names: Sequence[str]) -> tuple[Axis, ...]:

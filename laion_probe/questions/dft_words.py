@@ -132,14 +132,11 @@ def _of_gaps(professions: Sequence[ProfessionPlan]) -> Iterator[str]:
         return
     out = sum(p.held_out for p in measured)
     held = f", {out:,} of them held out" if out else ""
-    head = f"A measured gap for {len(measured):,} of {_count(len(professions), 'profession')}{held}"
+    head = f"The run measured {len(measured):,} of {_count(len(professions), 'profession')}{held}"
     pairs = [(p, gap) for p in measured for gap in p.gaps if not p.held_out]
     sure = [(p, gap) for p, gap in pairs if gap.sure]
     if not sure:
-        yield (
-            f"{head}; none of those trained on can be told from the target by these data: the gap "
-            "that this plan would mend may not be there. Pictures are planned at the target."
-        )
+        yield (f"{head}. {_none_told(len(pairs))}. Pictures are planned at the target.")
         return
     rest = ""
     if len(sure) < len(pairs):
@@ -150,7 +147,7 @@ def _of_gaps(professions: Sequence[ProfessionPlan]) -> Iterator[str]:
     if len(measured) < len(professions):
         rest += "; professions that were not measured are planned at the target"
     yield (
-        f"{head}. Of the {_count(len(pairs), 'gap')} of those trained on, {len(sure):,} "
+        f"{head}. Of the {_count(len(pairs), 'share')} of those trained on, {len(sure):,} "
         f"{'is' if len(sure) == 1 else 'are'} shown to differ from the target and planned as far "
         f"beyond it{rest}."
     )
@@ -160,6 +157,17 @@ def _of_gaps(professions: Sequence[ProfessionPlan]) -> Iterator[str]:
         f"{_percent(gap.generated)} ({gap.labels}) with a target of {_share(gap.target)}; planned "
         f"{_share(gap.planned)} from that point value, {100 * gap.planned_low:.3g} to "
         f"{_share(gap.planned_high)} over its {_share(gap.generated.level)} interval."
+    )
+
+
+def _none_told(n_trained: int) -> str:
+    """That no measured share is shown to differ from the target; or that all are held out."""
+    if not n_trained:
+        return "What it measured is not trained on, so that no gap decides a number"
+    of = "the share" if n_trained == 1 else f"any of the {n_trained:,} shares"
+    return (
+        f"These data cannot tell {of} of those trained on from the target: the gap that this plan "
+        "would mend may not be there"
     )
 
 

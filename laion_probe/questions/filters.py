@@ -27,7 +27,7 @@ from laion_probe.questions.counted import Counted
 from laion_probe.questions.domains import DOMAIN, name_domains
 from laion_probe.questions.effects import players
 from laion_probe.questions.inputs import already_passed, cache_folder
-from laion_probe.questions.kept import KeptIds, file_stem
+from laion_probe.questions.kept import KeptIds, KeptRows, file_stem
 from laion_probe.questions.reading import planned_units, random_order, rows_of
 from laion_probe.questions.scanning import check_failed, kept_rows, run_options
 from laion_probe.questions.verdict import Account, verdict
@@ -54,9 +54,10 @@ def filters(
     """Run recipes over shards and account for who is removed, by which step.
 
     Everything is read, or, with ``max_units`` or ``max_rows``, a simple random sample of row groups
-    of a size that is settled beforehand; intervals are then by row group. With ``write_kept``,
-    the ids of what each recipe keeps are written into ``folder``. Finished units are kept under
-    ``config.cache``. Raises a `LaionProbeError` that says what to do when an input cannot be used.
+    of a size that is settled beforehand; intervals are then by row group. With ``write_kept`` and
+    ``write_rows``, the ids and the rows of what each recipe keeps are written into ``folder``.
+    Finished units are kept under ``config.cache``. Raises a `LaionProbeError` that says what to do
+    when an input cannot be used.
     """
     recipes = _recipes(config)
     _check_names(config)
@@ -66,15 +67,19 @@ def filters(
     config = config.model_copy(update={"by": name_domains(config.by, order)})
     chosen = order[: planned_units(config, order)]
     sampled = len(chosen) < len(units)
-    if sampled and config.write_kept:
-        raise ConfigError("--write-kept needs every row: leave out --max-units and --max-rows")
+    for name in ("write_kept", "write_rows"):
+        flag = "--" + name.replace("_", "-")
+        if getattr(config, name) and sampled:
+            raise ConfigError(f"{flag} needs every row: leave out --max-units and --max-rows")
+        if getattr(config, name) and folder is None:
+            raise ConfigError(f"{flag} needs a folder to write into: laion_probe.run(config)")
     already, already_note = already_passed(config.already, shards)
     n_rows = sum(rows_of(chosen))
     plan = FilterPlan(
         recipes=recipes,
         groups=config.by,
         sets="skip" if sampled else "keep",
-        ids=config.write_kept,
+        ids=config.write_kept or config.write_rows,
         detectors=config.detectors,
         audited=min(1.0, config.audit_captions / n_rows) if n_rows and config.detectors else 0.0,
         examples=config.examples,
@@ -97,7 +102,7 @@ def filters(
     ready = [u for u in units if u.id in run.ready]
     frozen: list[dict[str, str]] = [{} for _ in recipes]
     if plan.keeps_rows:
-        frozen = _decide(run, ready, kept, folder if config.write_kept else None)
+        frozen = _decide(run, ready, kept, folder)
     account = Account(
         config=config,
         plan=plan,
@@ -198,18 +203,28 @@ def _decide(
             rows = SetRows(frames, run.n_rows, scratch, f"{r}:")
             frozen.append(decide_sets(recipe, rows, mine, plan.mask(r)))
         columns = [*plan.groups, *(f"blind_{r}" for r in range(len(hits)))]
-        ids = ["id_high", "id_low"] if folder else []
+        ids = ["id_high", "id_low"] if plan.ids else []
         with contextlib.ExitStack() as files:
             writers = [
-                files.enter_context(KeptIds(folder, recipe.name, kept.folder))
-                for recipe in (plan.recipes if folder else ())
+                (
+                    files.enter_context(KeptIds(folder, recipe.name, kept.folder))
+                    if folder and run.config.write_kept
+                    else None,
+                    files.enter_context(KeptRows(folder, recipe.name, run.config.shards))
+                    if folder and run.config.write_rows
+                    else None,
+                )
+                for recipe in plan.recipes
             ]
-            for place, frame in everything.read(*columns, *ids):
+            for unit, (place, frame) in zip(ready, everything.read(*columns, *ids), strict=True):
                 table = frame.with_columns(
                     pl.Series(f"hits_{r}", mine[place]) for r, mine in enumerate(hits)
                 )
                 run.counted.add_cells(recount(table, plan))
-                for r, writer in enumerate(writers):
+                for r, (of_ids, of_rows) in enumerate(writers):
                     kept_ones = pl.Series((hits[r][place] & plan.mask(r)) == 0)
-                    writer.add(frame.select(ids).filter(kept_ones))
+                    if of_ids is not None:
+                        of_ids.add(frame.select(ids).filter(kept_ones))
+                    if of_rows is not None:
+                        of_rows.add(unit, kept_ones)
     return frozen

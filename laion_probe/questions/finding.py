@@ -116,10 +116,10 @@ def _as_read(e: Estimate) -> str:
 
 def _recipe_claim(a: Attribute, chain: Chain) -> Claim:
     index, shift = _find(chain, a, "pool", "neighbourhood")
-    if shift.difference.method == "full scan" and shift.difference.value == 0:
+    supported, by = _decided(shift)
+    if _unchanged(shift, by):
         text = "the recipe does not change this"
         return _claim("recipe", a, text, index, True, "difference")
-    supported, by = _decided(shift)
     if supported:
         quoted = _quoted(shift, by)
         word = "raises" if (quoted.value or 0) > 0 else "lowers"
@@ -151,12 +151,20 @@ def _decided(shift: Shift) -> tuple[bool, str]:
     """Whether a change may be claimed, and the name of the estimate that decides it."""
     if shift.corrected is not None and shift.corrected.value is not None:
         return _supported(shift.corrected), "corrected"
-    if not _supported(shift.difference) or shift.with_known_errors is None:
-        return _supported(shift.difference), "difference"
-    known = shift.with_known_errors
+    read, known = _supported(shift.difference), shift.with_known_errors
+    # of a full count the reading is sure of itself, even at zero: errors may still move it
+    if known is None or not (read or is_full_count(shift.difference)):
+        return read, "difference"
     # A range on the other side of zero than what was read contradicts it: no side can be claimed.
     same_side = ((known.low or 0) > 0) == ((shift.difference.low or 0) > 0)
-    return _supported(known) and same_side, "with_known_errors"
+    return read and _supported(known) and same_side, "with_known_errors"
+
+
+def _unchanged(shift: Shift, by: str) -> bool:
+    """Whether a full count finds no change, and what decides (raters, measured errors) none too."""
+    e = shift.corrected if by == "corrected" else shift.with_known_errors
+    sure = e is None or (e.low == 0 and e.high == 0)
+    return sure and shift.difference.value == 0 and is_full_count(shift.difference)
 
 
 def _quoted(shift: Shift, by: str) -> Estimate:

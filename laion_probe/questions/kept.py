@@ -1,10 +1,11 @@
-"""Write the ids of kept rows as DataComp does: sorted pairs of 64-bit integers, and parquet."""
+"""Write what is kept: ids as DataComp does (sorted pairs of 64-bit integers), or the rows."""
 
 from __future__ import annotations
 
 import re
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -14,7 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-__all__ = ["KeptIds", "file_stem"]
+from laion_probe.notes import pass_on
+from laion_probe.shards import Unit, read_own_columns
+
+__all__ = ["KeptIds", "KeptRows", "file_stem"]
 
 #: Ids are divided by their highest bits, so that each part can be sorted in memory: of 2 billion
 #: rows a part is 125 MB.
@@ -35,8 +39,7 @@ class KeptIds:
     occur twice are there twice.
     """
 
-    def __init__(self, folder: Path | None, name: str, scratch: Path) -> None:
-        assert folder is not None
+    def __init__(self, folder: Path, name: str, scratch: Path) -> None:
         stem = file_stem(name)
         self.npy, self.parquet = (folder / f"kept-{stem}.{end}" for end in ("npy", "parquet"))
         self._scratch_parent = scratch
@@ -84,6 +87,54 @@ class KeptIds:
                     writer.write_table(_table(part))
                     start += len(part)
         out.flush()
+
+
+class KeptRows:
+    """``rows-NAME`` in a folder: a parquet file a shard, with the rows that are kept of it.
+
+    They have the columns of their shard, in its order; a note that lies beside the data goes along.
+    """
+
+    def __init__(self, folder: Path, name: str, places: Sequence[str]) -> None:
+        self.folder = folder / f"rows-{file_stem(name)}"
+        self._places = places
+        self._writer: pq.ParquetWriter | None = None
+        self._shard = ""
+        self._stems: set[str] = set()
+
+    def __enter__(self) -> KeptRows:
+        self.folder.mkdir()
+        pass_on(self._places, self.folder)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def add(self, unit: Unit, kept: pl.Series) -> None:
+        """The rows of a unit, of which ``kept`` says which are; units of a shard come together."""
+        if not kept.any():
+            return
+        table = read_own_columns(unit).filter(kept).to_arrow()
+        if unit.shard.file.url != self._shard:
+            self._close()
+            self._shard = unit.shard.file.url
+            self._writer = pq.ParquetWriter(self.folder / self._name(unit), table.schema)
+        assert self._writer is not None
+        self._writer.write_table(table.cast(self._writer.schema))
+
+    def _name(self, unit: Unit) -> str:
+        stem = re.sub(r"[^\w.-]+", "-", Path(unit.shard.name).stem)
+        name, again = stem, 1
+        while name in self._stems:
+            again += 1
+            name = f"{stem}-{again}"
+        self._stems.add(name)
+        return f"{name}.parquet"
+
+    def _close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+        self._writer = None
 
 
 def _table(ids: NDArray[np.void]) -> pa.Table:

@@ -1,4 +1,4 @@
-"""The plan of a probe, written and hashed before anything is looked at."""
+"""The plan of a probe, written and hashed without a look at what it is to measure."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def _lines(config: PreregisterConfig, plan: Registered, path: Path) -> Iterator[
     n = len(plan.claims)
     yield (
         f"{path}: {n} claim{'s' * (n != 1)} to be made or withheld, {len(plan.inputs)} inputs by "
-        "fingerprint; nothing of them was looked at"
+        "fingerprint; no more of them was read here"
     )
     if to_come := [f"{i.kind} {i.name}" for i in plan.inputs if not i.fingerprint]:
         yield f"not there yet, registered by name: {', '.join(to_come)}"

@@ -26,7 +26,13 @@ from laion_probe.estimators.weighted import Rated
 from laion_probe.notes import NOTE_FILE
 from laion_probe.questions.inputs import Progress
 from laion_probe.questions.rebalancing_files import write_plan
-from laion_probe.questions.rebalancing_inputs import Panel, Rows, Variable, open_rows
+from laion_probe.questions.rebalancing_inputs import (
+    Panel,
+    Rows,
+    Variable,
+    concept_of,
+    open_rows,
+)
 from laion_probe.questions.rebalancing_targets import (
     Aim,
     Targets,
@@ -98,7 +104,7 @@ def rebalance(
     >>> rebalance(config).finding  # doctest: +SKIP
     """
     harms = config.harms
-    targets = read_targets(config.target)
+    targets = read_targets(config.target, concept_of(config))
     if not targets:
         raise ConfigError(
             "no target given, and none is assumed, parity neither: name one with --target, such as "
@@ -115,6 +121,9 @@ def rebalance(
             (folder / NOTE_FILE).write_text(note + "\n", encoding="utf-8", newline="\n")
     empty = _empty_cells(rows, plan)
     shown = dict(zip(config.target, without_folders(config).target, strict=True))
+    for t in targets:
+        tables = (item for item in t.asked if t.concept and item.endswith(".csv"))
+        shown.update({item: f"{shown[item]} (its rows of “{t.concept}”)" for item in tables})
     result = RebalanceResult(
         data_note=note,
         context=config.context,

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from laion_probe.attributes import UNKNOWN, known_attributes
+from laion_probe.attributes import UNKNOWN, known_attributes, load_attribute
 from laion_probe.config import ComposeConfig, ProbeConfig, beside, make_config
 from laion_probe.config.rebalance import RebalanceConfig
 from laion_probe.errors import ConfigError, LaionProbeError, UnknownName
@@ -29,12 +29,13 @@ from laion_probe.questions.inputs import (
     shard_records,
 )
 from laion_probe.questions.measuring import Measured, measure
+from laion_probe.questions.opening_runs import open_result
 from laion_probe.results import InputRecord
 from laion_probe.scan_result import ScanResult
 from laion_probe.shards import file_sha256, list_shards, list_units, read_unit
 from laion_probe.steps import Batch
 
-__all__ = ["Panel", "Rows", "Variable", "open_rows"]
+__all__ = ["Panel", "Rows", "Variable", "concept_of", "open_rows"]
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -94,6 +95,11 @@ class Rows:
     records: tuple[InputRecord, ...]
 
 
+def concept_of(config: RebalanceConfig) -> str:
+    """The concept of the probe run; '' where none is given."""
+    return _probe_of(Path(config.run), config).concept if config.run else ""
+
+
 def open_rows(config: RebalanceConfig, names: Sequence[str], progress: Progress) -> Rows:
     """Read what the config names, with every variable that ``names`` asks for.
 
@@ -108,7 +114,7 @@ def open_rows(config: RebalanceConfig, names: Sequence[str], progress: Progress)
     if config.kept and not config.shards:
         raise ConfigError("--kept is a list of rows of --shards: give these too")
     if config.run:
-        rows = _of_run(config, Path(config.run), progress)
+        rows = _of_run(config, Path(config.run), names, progress)
     elif config.scores:
         rows = _of_tables(config)
     else:
@@ -122,12 +128,23 @@ def open_rows(config: RebalanceConfig, names: Sequence[str], progress: Progress)
     return replace(rows, variables=found)
 
 
-def _of_run(config: RebalanceConfig, run: Path, progress: Progress) -> Rows:
+def _of_run(config: RebalanceConfig, run: Path, names: Sequence[str], progress: Progress) -> Rows:
     probe = _probe_of(run, config)
+    if absent := [path for path in config.ratings if not Path(path).is_file()]:
+        raise ConfigError(
+            f"--ratings {absent[0]} does not exist: give what `laion-probe annotate` wrote, or "
+            "leave it out for the ratings of the run"
+        )
+    attributes = tuple(load_attribute(name).name for name in probe.attributes)
+    for name in (n for n in names if n not in attributes):
+        _group(name, attributes)  # told before the pictures are read, which takes long
     try:
         m = measure(probe, progress)
     except LaionProbeError as error:
-        raise ConfigError(f"what {run} was made from cannot be read again: {error}") from error
+        given = f", with --ratings {' '.join(config.ratings)}," if config.ratings else ""
+        raise ConfigError(
+            f"what {run} was made from{given} cannot be read again: {error}"
+        ) from error
     if not m.chain.labelled:
         raise ConfigError(
             f"the run {run} had no pictures, only captions: give --shards and groups of captions"
@@ -140,25 +157,34 @@ def _of_run(config: RebalanceConfig, run: Path, progress: Progress) -> Rows:
     # a picture that stands for several rows is one picture, kept where any of its rows is
     _, first = np.unique(ids, return_index=True)
     place = drawn[np.sort(first)]
-    inside = np.isin(ids[np.sort(first)], ids[m.chain.masks[config.stage][drawn]])
+    inside, pooled = (
+        np.isin(ids[np.sort(first)], ids[m.chain.masks[stage][drawn]])
+        for stage in (config.stage, "pool")
+    )
     if not inside.any():
         raise ConfigError(f"no picture is left at the stage {config.stage} of {run}")
     frame = m.pool.pictured[place.tolist()].select(
         pl.Series("id", [m.pool.files[i].id for i in place]), "url", "text"
     )
-    shown = next(s.title for s in m.chain.stages if s.id == config.stage)
+    about = f"pictures {next(s.title for s in m.chain.stages if s.id == config.stage)}"
+    if (n_rows := int(m.chain.masks[config.stage].sum())) > inside.sum():
+        about += (
+            f" (of {n_rows:,} rows: a picture counts once here, and once a row in the probe's "
+            "report)"
+        )
     return Rows(
         what="pictures",
-        about=f"pictures {shown}",
+        about=about,
         frame=frame,
         inside=inside,
-        variables={name: _labelled(m, name, place) for name in m.chain.labelled},
+        variables={name: _labelled(m, name, place, pooled) for name in m.chain.labelled},
         note=probe.data_note or note_beside(m.inputs.shards),
         records=input_records(m.inputs, probe),
     )
 
 
-def _labelled(m: Measured, name: str, place: Ints) -> Variable:
+def _labelled(m: Measured, name: str, place: Ints, pooled: Bools) -> Variable:
+    """The labels of the pictures at ``place``; those ``pooled`` were there before the filters."""
     d = m.chain.labelled[name]
     a, panel = d.attribute, d.panel
     rated = None
@@ -166,7 +192,7 @@ def _labelled(m: Measured, name: str, place: Ints) -> Variable:
         rated = Panel(
             panel.level[place], panel.probability[place], panel.stratum[place], panel.declared
         )
-    shares = np.bincount(d.label[m.chain.masks["pool"]], minlength=len(a.levels))
+    shares = np.bincount(d.label[place][pooled], minlength=len(a.levels))
     return Variable(
         name=name,
         title=a.title,
@@ -193,7 +219,7 @@ def _probe_of(run: Path, config: RebalanceConfig) -> ProbeConfig:
             "give the one that `laion-probe probe` wrote"
         ) from None
     if "concept" not in values or "threshold" not in values:
-        raise ConfigError(f"{run} is the run of another command: give the folder of a probe run")
+        raise ConfigError(f"{run} is the run of {_of_command(run)}")
     if not where.is_dir():
         where = Path.cwd()
     probe = make_config(
@@ -204,6 +230,20 @@ def _probe_of(run: Path, config: RebalanceConfig) -> ProbeConfig:
     if config.ratings:
         changed["ratings"] = config.ratings
     return probe.model_copy(update=changed)
+
+
+def _of_command(run: Path) -> str:
+    """What wrote a run that is no probe's, and what to give instead."""
+    try:
+        kind, _ = open_result(run)
+    except LaionProbeError:
+        return "another command: give the folder of a probe run"
+    if kind not in ("filters", "scan"):
+        return f"`{kind}`: give the folder of a `probe` run"
+    return (
+        f"`{kind}`, which has no pictures: give the folder of a `probe` run; or --shards, whose "
+        f"rows are weighted, and this as --before {run}"
+    )
 
 
 def _of_tables(config: RebalanceConfig) -> Rows:
@@ -335,6 +375,13 @@ def _group(name: str, attributes: Sequence[str]) -> Group:
     try:
         group = load_group(name)
     except UnknownName:
+        # as fine-tuning plans call them: gender is an axis that gender_presentation reads
+        near = [a for a in attributes if name.casefold() in a.split("_")]
+        if near:
+            raise ConfigError(
+                f"unknown attribute or group '{name}': did you mean {' or '.join(near)}, of which "
+                "there are labels here?"
+            ) from None
         raise UnknownName("attribute or group", name, (*attributes, *GROUPS)) from None
     lacking = [c for c in group.needs if c not in _COLUMNS]
     if lacking or name == "language":

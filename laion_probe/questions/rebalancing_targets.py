@@ -40,8 +40,9 @@ class Targets:
     """What is asked of one variable: shares of levels among those known, and sets to make equal.
 
     ``before`` asks for the shares before the filters. ``asked`` are the items as they were given.
-    ``whole`` says that they came as a table, of which a sum near 1 is meant as 1. ``digit`` is a
-    unit of the last digit of the share that was given with most.
+    ``whole`` says that they came as a table, of which a sum near 1 is meant as 1; of a table by
+    concept, ``concept`` is the one whose rows were taken. ``digit`` is a unit of the last digit of
+    the share that was given with most.
     """
 
     variable: str
@@ -51,6 +52,7 @@ class Targets:
     asked: tuple[str, ...]
     whole: bool = False
     digit: float = 1.0
+    concept: str = ""
 
     @property
     def rounding(self) -> float:
@@ -71,15 +73,17 @@ class Aim:
     asked_sum: float | None
 
 
-def read_targets(items: Sequence[str]) -> tuple[Targets, ...]:
+def read_targets(items: Sequence[str], concept: str = "") -> tuple[Targets, ...]:
     """The targets by variable, in the order in which they are named first.
+
+    ``concept`` is the run's: of a table by concept, its rows are taken.
 
     >>> read_targets(["skin_tone:darker=40%"])[0].shares
     {'darker': 0.4}
     """
     found: dict[str, Targets] = {}
     for item in items:
-        new = _read(item)
+        new = _read(item, concept)
         old = found.get(new.variable, Targets(new.variable, {}, (), False, ()))
         if twice := [x for x in new.shares if x in old.shares]:
             raise ConfigError(f"--target {item}: {twice[0]} of {new.variable} has a target already")
@@ -95,17 +99,18 @@ def read_targets(items: Sequence[str]) -> tuple[Targets, ...]:
             (*old.asked, item),
             old.whole or new.whole,
             min(old.digit, new.digit),
+            old.concept or new.concept,
         )
     return tuple(found.values())
 
 
-def _read(item: str) -> Targets:
+def _read(item: str, concept: str) -> Targets:
     """One item; equal levels () stand for the attribute's two."""
     asked_as = (item,)
     if item.endswith(".csv") and "=" in item:
         name, _, path = item.partition("=")
-        shares, digit = _table(path)
-        return Targets(name, shares, (), False, asked_as, whole=True, digit=digit)
+        shares, digit, taken = _table(path, concept)
+        return Targets(name, shares, (), False, asked_as, True, digit, taken)
     name, _, asked = item.rpartition(":")
     levels, equals, share = asked.rpartition("=")
     if name and asked == "parity":
@@ -118,6 +123,11 @@ def _read(item: str) -> Targets:
     if not (name and equals and levels):
         raise ConfigError(f"--target {item} is none of the forms {_FORMS}")
     number = _share(share)
+    if number is None and share.strip() == "parity":
+        raise ConfigError(
+            f"--target {item}: parity is of two levels or more, such as "
+            f"{name}:{levels.strip()},LEVEL=parity"
+        )
     if number is None:
         raise ConfigError(
             f"--target {item}: {share!r} is no share from 0 to 1, nor from 0% to 100% (such as 0.4 "
@@ -140,8 +150,11 @@ def _share(text: str) -> tuple[float, float] | None:
     return float(number / of), float(10.0 ** min(exponent, 0) / float(of))
 
 
-def _table(path: str) -> tuple[dict[str, float], float]:
-    """The shares of a CSV, and a unit of the last digit of the share that has most."""
+def _table(path: str, concept: str) -> tuple[dict[str, float], float, str]:
+    """The shares of a CSV, a unit of the last digit of the share that has most, and whose they are.
+
+    The last is '' where the table is not by concept.
+    """
     try:
         with Path(path).open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file))
@@ -156,8 +169,12 @@ def _table(path: str) -> tuple[dict[str, float], float]:
             "columns level and share"
         )
     found: dict[str, float] = {}
-    digit = 1.0
-    for number, row in enumerate(rows, 1):
+    digit, taken = 1.0, ""
+    numbered = list(enumerate(rows, 1))
+    if "concept" in rows[0]:
+        taken = _concept_of(path, [row["concept"] or "" for row in rows], concept)
+        numbered = [(i, row) for i, row in numbered if _same(row["concept"] or "", taken)]
+    for number, row in numbered:
         level, share = (row["level"] or "").strip(), _share(row["share"] or "")
         if not level or share is None:
             raise ConfigError(
@@ -167,7 +184,30 @@ def _table(path: str) -> tuple[dict[str, float], float]:
         if level in found:
             raise ConfigError(f"target {path}, row {number}: {level!r} has a share already")
         found[level], digit = share[0], min(digit, share[1])
-    return found, digit
+    return found, digit, taken
+
+
+def _concept_of(path: str, there: Sequence[str], concept: str) -> str:
+    """Which concept's rows of a table are meant: the run's, or the only one where there is no run.
+
+    Such tables are what `compare` takes as references.
+    """
+    names = list(dict.fromkeys(name.strip() for name in there))
+    if not concept and len(names) == 1:
+        return names[0]
+    own = [name for name in names if concept and _same(name, concept)]
+    if own:
+        return own[0]
+    shown = ", ".join(names[:_LEVELS_TOLD]) + (", …" if len(names) > _LEVELS_TOLD else "")
+    why = f"none of “{concept}”, which the run is of" if concept else "nothing says which is meant"
+    raise ConfigError(
+        f"target {path} has a column 'concept' with rows of {shown}, and {why}: give the share "
+        "that you mean as NAME:LEVEL=SHARE, or a CSV of its rows alone, without that column"
+    )
+
+
+def _same(one: str, other: str) -> bool:
+    return one.strip().casefold() == other.strip().casefold()
 
 
 def aim_of(
@@ -221,7 +261,9 @@ def _named(asked: Targets, v: Variable, share: Floats) -> tuple[Floats, float | 
     others = float(now[free].sum())
     asked_sum = None
     as_printed = abs(named - 1) <= asked.rounding + 1e-9
-    if as_printed and (named > 1 or others <= 0 or (asked.whole and not asked.equal)):
+    # 0.7 + 0.2 + 0.1 is a little less than 1 in floating point: that little is nobody's
+    whole = abs(named - 1) < 1e-12 or (asked.whole and not asked.equal)
+    if as_printed and (named > 1 or others <= 0 or whole):
         target[known & ~free] /= named
         asked_sum, named = (named if abs(named - 1) > 1e-6 else None), 1.0
     if named > 1:
@@ -366,7 +408,8 @@ def _range(low: float, high: float) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+    """With one decimal; with more where that would hide that it is not 0."""
+    return f"{100 * share:.2g} %" if 0 < share < 0.0005 else f"{100 * share:.1f} %"
 
 
 def _exactly(share: float) -> str:

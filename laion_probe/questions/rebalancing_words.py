@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from laion_probe.rebalance_result import Predicted, PredictedStage, PriceOf, RebalanceResult
 from laion_probe.results import Claim, Estimate
@@ -17,6 +17,7 @@ def finding(r: RebalanceResult) -> tuple[str, ...]:
     said = [
         f"{r.n:,} {r.about} get weights by which their labels have the margins that were asked "
         f"for: {'; '.join(asked)}.",
+        *_unchanged(price, asked),
         f"The price: they are worth {price.effective:,.0f} of equal weight (a design effect of "
         f"{price.design_effect:.2f}), the largest weight is {price.largest:.2f} times the mean, "
         f"and {price.n_without:,} get none.",
@@ -49,6 +50,18 @@ def finding(r: RebalanceResult) -> tuple[str, ...]:
             "weight can mend that."
         )
     return tuple(said)
+
+
+def _unchanged(price: PriceOf, asked: Sequence[str]) -> Iterator[str]:
+    """That nothing had to be weighted, and what may be amiss then."""
+    if price.largest > 1 + 1e-6 or price.n_without:
+        return
+    why = ""
+    if any(item.endswith(":before") for item in asked):
+        why = (
+            ", as if nothing had been filtered; of shards, --kept names the rows that a filter left"
+        )
+    yield f"Every weight is 1: the labels had these margins as they were{why}."
 
 
 def _slow(price: PriceOf) -> str:

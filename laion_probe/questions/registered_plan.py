@@ -77,7 +77,8 @@ def plan_of(config: ProbeConfig, inputs: Inputs, written: str = "") -> Registere
         ),
         decision=f"supported where the {level} interval of the difference leaves out zero: the "
         "raters' where both sets are rated; else the classifier's, and then also its range under "
-        "the classifier's measured errors where there are any; withheld otherwise",
+        "the classifier's measured errors where there are any; or where a full count finds no "
+        "change at all, and what knows the labels' errors none either; withheld otherwise",
         options=_options(config, inputs),
         recipe=RegisteredRecipe(
             name=inputs.recipe.name,

@@ -24,6 +24,7 @@ from laion_probe.questions.opening_runs import open_result
 from laion_probe.questions.repeating import command, without_folders
 from laion_probe.questions.robustness_choices import choices_of, list_specifications
 from laion_probe.questions.robustness_curves import Reruns, curve, reproduced
+from laion_probe.questions.robustness_overlap import beside_the_run, other_pictures
 from laion_probe.questions.robustness_reruns import Again, Opened, open_again
 from laion_probe.questions.robustness_words import (
     cannot_say,
@@ -67,6 +68,7 @@ def robustness(
     choices = choices_of(config, opened.inputs.recipe, asked.concept, opened.inputs.ratings)
     listed = list_specifications(choices, config.most, config.seed)
     again = Again(opened, progress)
+    choices = beside_the_run(again, choices)
     said, sizes = [], []
     for i, one in enumerate(listed.specifications):
         found, n = again.says(one)
@@ -95,7 +97,7 @@ def robustness(
             )
         ),
         claims=claims,
-        finding=tuple(finding_of(claims, listed, is_same)),
+        finding=tuple(finding_of(claims, listed, is_same, other_pictures(choices))),
         how_measured=tuple(how_measured(choices, listed, config.seed, run)),
         cannot_say=tuple(cannot_say(opened.inputs, is_same)),
         provenance=_provenance(config, asked, opened),

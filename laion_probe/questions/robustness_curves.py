@@ -11,6 +11,7 @@ import numpy as np
 from laion_probe.estimate import Sample, share
 from laion_probe.probe_result import ProbeResult
 from laion_probe.questions.robustness_choices import NONE, Listed
+from laion_probe.questions.robustness_overlap import other_pictures
 from laion_probe.questions.robustness_reruns import Said
 from laion_probe.questions.robustness_verdict import told
 from laion_probe.questions.robustness_words import hinge
@@ -93,7 +94,7 @@ def curve(reruns: Reruns, claim: Claim, title: str) -> ClaimCurve:
         counts=_counts(counted),
         shares=_shares(counted, listed, reruns.level),
         by_choice=by_choice,
-        hinges=hinge(by_choice, own.verdict),
+        hinges=hinge(by_choice, own.verdict, {c.name for c in other_pictures(reruns.choices)}),
         outcomes=tuple(sorted(outcomes, key=_place)),
     )
 

@@ -46,7 +46,7 @@ from laion_probe.shifts import (
     shift_nested,
 )
 
-__all__ = ["Again", "Opened", "Said", "open_again"]
+__all__ = ["Again", "Bools", "Opened", "Said", "nearest", "open_again"]
 
 #: Of the pictures near here, so many may lie outside of what the run's raters were shown.
 _OUTSIDE = 0.02
@@ -254,13 +254,13 @@ class Again:
         similarity = self.similarity(name)
         kind, _, number = threshold.rpartition(":")
         if kind == "top":
-            return _nearest(similarity, int(number))
+            return nearest(similarity, int(number))
         if threshold in (RUN, "half", "double"):
             near = self._by_rule(name, similarity)
             n = int(near.sum())
             if threshold == RUN:
                 return near
-            return _nearest(similarity, max(1, n // 2) if threshold == "half" else 2 * n)
+            return nearest(similarity, max(1, n // 2) if threshold == "half" else 2 * n)
         near = similarity >= float(threshold)
         if not near.any():
             raise NotEnoughData(f"no picture reaches a cosine of {float(threshold):g}")
@@ -293,7 +293,7 @@ class Again:
         return np.asarray(near)
 
 
-def _nearest(similarity: Floats, n: int) -> Bools:
+def nearest(similarity: Floats, n: int) -> Bools:
     """The ``n`` most similar, or all; with what is as similar as the last of them."""
     least = np.sort(similarity)[-min(n, len(similarity))]
     return np.asarray(similarity >= least)

@@ -6,13 +6,12 @@ on these pictures, on others, or not at all is said wherever a card shows shares
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from laion_probe.questions.card_evidence import Behind, Headline
 from laion_probe.render import text
-from laion_probe.render.card_words import Group, share_words
+from laion_probe.render.card_checked import right_in_brief, used_words
+from laion_probe.render.card_words import Group
 
-__all__ = ["PERCEIVED", "errors_in_brief", "errors_words", "headlines", "methods"]
+__all__ = ["PERCEIVED", "errors_in_brief", "errors_words", "headlines"]
 
 PERCEIVED = (
     "Perceived gender presentation and skin tone are what a classifier or a rater sees in a "
@@ -27,12 +26,6 @@ def headlines(group: Group, runs: Behind) -> dict[str, Headline]:
     """The headline share at each stage of a group that has one."""
     found = ((stage, runs.headline(row)) for (stage, _), row in group.cells.items())
     return {stage: headline for stage, headline in found if headline is not None}
-
-
-def methods(group: Group, runs: Behind) -> str:
-    """How the shares of a group and their intervals were come by, each method once."""
-    found = (runs.estimate(row) for row in group.cells.values())
-    return "; ".join(dict.fromkeys(text.clean(e.method) for e in found if e is not None))
 
 
 def _kind(group: Group) -> str:
@@ -66,16 +59,17 @@ def errors_words(group: Group, runs: Behind) -> str:
             + _agreement(group, runs)
         ).strip()
     if kind == "classifier":
-        measured = list(_measured(group, runs))
+        first = next(iter(headlines(group, runs).values()), None)
         if rated:
             return (
                 f"Errors were measured on these pictures: {rated} of a stage were also rated by "
                 "people. The shares here are without that; those that are corrected to what these "
                 "raters would say stand apart."
             )
-        if measured:
+        if runs.checked(group.evidence, group.attribute, group.concept):
+            used = used_words(group, first, runs)
             return (
-                f"Errors were measured on other pictures, and not on these: {'; '.join(measured)}. "
+                f"Errors were measured on other pictures, and not on these: {used}. "
                 "Whether it errs as often on these pictures is not known; the range with measured "
                 "errors holds if it errs here as it did in one of those sets."
             )
@@ -92,12 +86,8 @@ def errors_in_brief(group: Group, runs: Behind) -> str:
     if kind == "classifier" and _rated(group, runs):
         return "errors measured on these pictures, and not corrected here"
     if kind == "classifier":
-        right = [e.accuracy.value for e in runs.errors(group.evidence, group.attribute)]
-        known = [100 * value for value in right if value is not None]
-        if not known:
-            return "its errors are not measured"
-        ends = dict.fromkeys(text.number(end, 1) for end in (min(known), max(known)))
-        return f"right on {' to '.join(ends)} % of other pictures, not checked on these"
+        first = next(iter(headlines(group, runs).values()), None)
+        return right_in_brief(group, first, runs) or "its errors are not measured"
     return {
         "captions": "lists of words and a detector, not checked",
         "people": "what these raters say",
@@ -110,14 +100,6 @@ def _rated(group: Group, runs: Behind) -> str:
     known = {h.n_rated for h in headlines(group, runs).values() if h.n_rated}
     ends = sorted({min(known), max(known)}) if known else []
     return " to ".join(map(text.count, ends))
-
-
-def _measured(group: Group, runs: Behind) -> Iterator[str]:
-    for error in runs.errors(group.evidence, group.attribute):
-        yield (
-            f"right on {share_words(error.accuracy)} of {text.count(error.accuracy.n)} labelled "
-            f"pictures ({'; '.join(filter(None, (error.domain, error.note)))})"
-        )
 
 
 def _agreement(group: Group, runs: Behind) -> str:

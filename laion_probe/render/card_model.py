@@ -5,6 +5,7 @@ It follows "Bias, Risks, and Limitations" of the Hugging Face Hub's model cards.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from html import escape
 from urllib.parse import quote
@@ -12,7 +13,8 @@ from urllib.parse import quote
 from laion_probe.questions.card import Card
 from laion_probe.questions.card_evidence import Headline
 from laion_probe.render import text
-from laion_probe.render.card_errors import PERCEIVED, errors_words, headlines, methods
+from laion_probe.render.card_errors import PERCEIVED, errors_words, headlines
+from laion_probe.render.card_left_out import left_out, left_out_words
 from laion_probe.render.card_markdown import md, table
 from laion_probe.render.card_words import (
     Group,
@@ -20,12 +22,14 @@ from laion_probe.render.card_words import (
     data_stages,
     is_generated,
     level_words,
+    range_words,
     share_words,
     stage_title,
     stage_words,
 )
+from laion_probe.results import Estimate
 
-__all__ = ["model_card"]
+__all__ = ["model_card", "verdict_words"]
 
 
 def model_card(card: Card) -> str:
@@ -71,40 +75,70 @@ def _group(card: Card, group: Group) -> Iterator[str]:
     found = headlines(group, card.behind)
     known = [stage for stage in stages if stage in found]
     if known:
-        first = found[known[0]]
+        first, shown = found[known[0]], {stage: found[stage] for stage in known}
         yield (
             f"Read as {md(level_words(first.level))}, **of the pictures read as "
             f"{md(level_words(first.level))} or {md(level_words(first.against))}**:"
         )
-        yield _headline_table(card, group, {stage: found[stage] for stage in known})
+        yield _headline_table(card, group, shown)
+        if said := left_out_words(group, shown, card.behind):
+            yield f"**{md(said)}**"
         yield from _differences(card, group, known)
+        if any(h.errors is not None for h in shown.values()):
+            yield _RANGES
     bases = dict.fromkeys(card.behind.base(row) for row in group.cells.values())
-    yield f"Every level, unknown included, **of {md(text.join(list(bases)))}**:"
+    alone = ", by labels alone" if any(h.errors is not None for h in found.values()) else ""
+    yield f"Every level, unknown included, **of {md(text.join(list(bases)))}**{alone}:"
     yield _level_table(card, group, stages)
     levels = sorted({100 * row.interval_level for row in group.cells.values()})
     ends = text.join([f"{level:g} %" for level in levels])
-    how = methods(group, card.behind)
-    yield f"In brackets: {ends} intervals" + (f" ({md(how)})." if how else ", where there are any.")
+    signs = _signs(card, group)
+    how = "; ".join(
+        f"with {sign}: {md(name)}" if sign else md(name) for name, sign in signs.items()
+    )
+    yield f"In brackets: {ends} intervals" + (f" ({how})." if how else ", where there are any.")
+
+
+def _signs(card: Card, group: Group) -> dict[str, str]:
+    """The methods of a group's intervals, the most frequent first, with the signs they have."""
+    found = [card.behind.estimate(row) for row in group.cells.values()]
+    found += [h.share for h in headlines(group, card.behind).values()]
+    methods = Counter(one.method for one in found if one is not None)
+    return {name: "†" * i for i, (name, _) in enumerate(methods.most_common())}
+
+
+_RANGES = (
+    "Quote the range that allows for measured errors, not the share by labels alone, which is what "
+    "the classifier reads. The range always encloses the interval by labels alone, as the "
+    "classifier may err less here than where it was measured; an end that is the same in both says "
+    "that the errors, as measured, move the share less than chance may among these pictures."
+)
 
 
 def _headline_table(card: Card, group: Group, found: dict[str, Headline]) -> str:
-    """One row a stage: the share, what it is of, and what the labels' errors allow."""
+    """One row a stage: what the labels' errors allow, the share as read, and what it leaves out."""
     errors = any(h.errors is not None for h in found.values())
     rated = any(h.n_rated is not None for h in found.values())
+    labels = "By corrected labels" if group.labels.startswith("corrected") else "By labels alone"
     head = (
-        ("", "Share", "Pictures read as either")
-        + ("With measured errors",) * errors
+        ("",)
+        + ("Allowing for measured errors",) * errors
+        + (labels, "Pictures read as either", "Left out, read as neither")
         + ("Rated",) * rated
     )
+    signs = _signs(card, group)
 
     def cells(stage: str, h: Headline) -> Iterator[str]:
         yield md(stage_words(stage))
-        yield _link(card, share_words(h.share), group.evidence, h.pointer)
-        yield text.count(h.share.n)
         if errors:
             place = h.pointer.rpartition("/")[0] + "/with_known_errors"
-            said = "not measured" if h.errors is None else str(text.show(h.errors, "range"))
-            yield said if h.errors is None else _link(card, said, group.evidence, place)
+            said = "not measured" if h.errors is None else range_words(h.errors)
+            link = said if h.errors is None else _link(card, said, group.evidence, place)
+            yield f"**{link}**"
+        share = _link(card, share_words(h.share), group.evidence, h.pointer)
+        yield share + signs.get(h.share.method, "")
+        yield text.count(h.share.n)
+        yield md(left_out(group, stage, h))
         if rated:
             yield "none" if h.n_rated is None else text.count(h.n_rated)
 
@@ -122,18 +156,38 @@ def _differences(card: Card, group: Group, stages: list[str]) -> Iterator[str]:
         if found is None:
             continue
         said = f"{stage_words(after).capitalize()} minus {stage_words(before)}: "
-        shown = str(text.show(found, "points"))
-        said += _link(card, shown, group.evidence, f"{place}/{name}")
         where = f"{place}/with_known_errors"
         errors = runs.estimate_at(group.evidence, where) if name == "difference" else None
         if errors is not None:
             shown = str(text.show(errors, "points-range"))
-            said += f"; with measured errors {_link(card, shown, group.evidence, where)}"
-        yield f"{said}."
+            said += f"allowing for measured errors **{_link(card, shown, group.evidence, where)}**"
+            said += "; by labels alone "
+        shown = str(text.show(found, "points"))
+        said += _link(card, shown, group.evidence, f"{place}/{name}")
+        verdict = verdict_words(found, errors)
+        if errors is None and name == "difference":
+            verdict += " (nothing is known of these labels’ errors)"
+        yield f"{said}: {verdict}."
+
+
+def verdict_words(found: Estimate, errors: Estimate | None) -> str:
+    """What may be said of a difference, by the rule of the run's finding: both sides must agree."""
+    sides = {_side(e) for e in (found, errors) if e is not None}
+    if len(sides) > 1 or None in sides:
+        return "**these data cannot tell whether it differs**"
+    return f"**{sides.pop()}**"
+
+
+def _side(e: Estimate) -> str | None:
+    """The side of zero on which the whole interval lies."""
+    if e.low is None or e.high is None:
+        return None
+    return "higher" if e.low > 0 else "lower" if e.high < 0 else None
 
 
 def _level_table(card: Card, group: Group, stages: tuple[str, ...]) -> str:
     """Levels by stages, each share a link to the run that it stands in."""
+    signs = _signs(card, group)
 
     def column(stage: str) -> str:
         rows = (row for (at, _), row in group.cells.items() if at == stage)
@@ -146,6 +200,8 @@ def _level_table(card: Card, group: Group, stages: tuple[str, ...]) -> str:
         if row is None:
             return ""
         said = _link(card, share_words(row), row.evidence, row.pointer)
+        found = card.behind.estimate(row)
+        said += signs.get(found.method, "") if found else ""
         of = "picture" if row.count == 1 else "pictures"
         return said if row.count is None else f"{said}, {text.count(row.count)} {of}"
 

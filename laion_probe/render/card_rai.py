@@ -16,6 +16,7 @@ from laion_probe.questions.card import Card
 from laion_probe.render import text
 from laion_probe.render.card_errors import PERCEIVED, errors_words
 from laion_probe.render.card_words import Group, compositions
+from laion_probe.render.datasheet_blocks import attribute_words
 
 __all__ = ["ANSWERS", "rai_properties", "removed_words"]
 
@@ -153,13 +154,13 @@ def _labels(card: Card) -> dict[str, list[str]]:
     groups = compositions(card.datasheet.compositions)
     kinds: dict[str, dict[str, None]] = {}
     for group in groups:
-        kinds.setdefault(group.labels, {})[text.attribute_name(group.attribute)] = None
+        kinds.setdefault(group.labels, {})[attribute_words(group.attribute)] = None
     said = "; ".join(f"{text.join(list(names))}: {labels}" for labels, names in kinds.items())
     return {
         "rai:dataAnnotationProtocol": [f"Labels behind the composition table, {said}.", PERCEIVED],
         "rai:annotationsPerItem": [_human(card, groups)],
         "rai:dataAnnotationAnalysis": [
-            f"{text.attribute_name(group.attribute)} ({group.labels}): "
+            f"{attribute_words(group.attribute, group.concept)} ({group.labels}): "
             f"{errors_words(group, card.behind)}"
             for group in groups
         ],

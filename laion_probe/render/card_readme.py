@@ -9,12 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from laion_probe.datasheet_result import DatasheetResult
 from laion_probe.questions.card import Card
 from laion_probe.render import text
 from laion_probe.render.card_errors import PERCEIVED, errors_words
 from laion_probe.render.card_markdown import fenced, md, table
 from laion_probe.render.card_tables import FOLDER
-from laion_probe.render.card_words import compositions, languages_words
+from laion_probe.render.card_words import (
+    compositions,
+    is_generated,
+    languages_words,
+    published_words,
+)
+from laion_probe.render.datasheet_blocks import attribute_words
 from laion_probe.render.datasheet_markdown import datasheet_markdown
 
 __all__ = ["dataset_card"]
@@ -31,9 +38,15 @@ def dataset_card(card: Card) -> str:
         _tables(card),
         _reading(card),
         *(("## Citation", fenced(sheet.about.citation)) if sheet.about.citation.strip() else ()),
-        datasheet_markdown(sheet).rstrip("\n"),
+        _body(sheet),
     ]
     return f"{_front_matter(card)}\n" + "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _body(sheet: DatasheetResult) -> str:
+    """The datasheet under a heading of the card, which has one title only."""
+    _, _, rest = datasheet_markdown(sheet).partition("\n")
+    return f"## Datasheet\n{rest}".rstrip("\n")
 
 
 def _front_matter(card: Card) -> str:
@@ -75,8 +88,9 @@ def _facts(card: Card) -> Iterator[tuple[str, str]]:
     yield "Made by", md(", ".join(maker.name for maker in card.creators)) or nobody
     yield "Languages, as stated", md(languages_words(card)) or nobody
     yield "Version", md(about.version) or nobody
-    yield "Published", card.published or md(about.date_published) or nobody
-    yield "Homepage", f"<{card.url}>" if card.url else md(about.url) or nobody
+    yield "Published", md(published_words(card)) or nobody
+    url = card.url.replace("|", "%7C")  # which would end the cell
+    yield "Homepage", f"<{url}>" if url else md(about.url) or nobody
 
 
 def _reading(card: Card) -> str:
@@ -85,11 +99,11 @@ def _reading(card: Card) -> str:
     for group in compositions(card.datasheet.compositions):
         for row in group.cells.values():
             key = (card.behind.base(row), group.labels, errors_words(group, card.behind))
-            said.setdefault(key, {})[text.attribute_name(group.attribute)] = None
+            said.setdefault(key, {})[attribute_words(group.attribute, group.concept)] = None
     if not said:
         return ""
     lines = (
-        f"- **{md(text.join(list(names)))}**: of {md(of)}; {md(labels)}. {md(errors)}"
+        f"- **{md('; '.join(names))}**: of {md(of)}; {md(labels)}. {md(errors)}"
         for (of, labels, errors), names in said.items()
     )
     return "\n".join(("## How to read its shares", "", md(PERCEIVED), "", *lines))
@@ -97,9 +111,10 @@ def _reading(card: Card) -> str:
 
 def _tables(card: Card) -> str:
     """Where all numbers are."""
-    n = len(card.datasheet.compositions)
-    shares = f"All {text.count(n)} shares of its composition" if n else "The runs behind it"
-    name = "composition" if n else "evidence"
+    rows = card.datasheet.compositions
+    drawn = ", those of generated pictures among them," * any(is_generated(r.stage) for r in rows)
+    shares = f"All {text.count(len(rows))} shares that were measured{drawn}"
+    shares, name = (shares, "composition") if rows else ("The runs behind it", "evidence")
     return (
         f"{shares} are in [{FOLDER}/{name}.csv]({FOLDER}/{name}.csv) and, as records, in "
         "[croissant.json](croissant.json); one page of it is [summary.pdf](summary.pdf)."

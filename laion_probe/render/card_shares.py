@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from laion_probe.datasheet_result import CompositionRow
 from laion_probe.questions.card import Card
 from laion_probe.questions.card_evidence import Headline
 from laion_probe.render import text
+from laion_probe.render.card_checked import MANY
 from laion_probe.render.card_errors import errors_in_brief, headlines
+from laion_probe.render.card_left_out import left_out_share
 from laion_probe.render.card_pen import LINE, MEASURED, MUTED, WARN, Pen
 from laion_probe.render.card_words import (
     Group,
@@ -18,9 +21,12 @@ from laion_probe.render.card_words import (
     data_stages,
     is_generated,
     level_words,
+    percent_words,
+    range_words,
     share_words,
     stage_title,
 )
+from laion_probe.render.datasheet_blocks import attribute_words, level_of
 
 __all__ = ["draw_shares"]
 
@@ -49,28 +55,37 @@ def draw_shares(pen: Pen, card: Card, bottom: float) -> None:
         return
     pen.head("Composition, as measured")
     half = (pen.right - pen.x - _BETWEEN) / 2
-    n = 0
+    n, n_groups = 0, len(groups)
     while groups:
         beside = [g for g in groups[:2] if len(_stages(g)) == 1]
         row = beside if len(beside) == 2 else groups[:1]
-        if n and pen.y + max(_height(card, group, len(row)) for group in row) > bottom:
-            break
         pens = [Pen(pen.axes, pen.x, pen.right, pen.y) for _ in row]
         if len(row) == 2:
             pens[0].right, pens[1].x = pen.x + half, pen.right - half
+        heights = [_height(own, card, group) for own, group in zip(pens, row, strict=True)]
+        if n and pen.y + max(heights) > bottom:
+            break
         n += sum(_draw(own, card, group) for own, group in zip(pens, row, strict=True))
         pen.y = max(own.y for own in pens)
         groups = groups[len(row) :]
     if n < len(sheet.compositions):
         total = text.count(len(sheet.compositions))
-        said = f"{n} of {total} shares, of each group the largest; all: tables/composition.csv."
-        pen.write(said, size=7.5, color=MUTED)
+        said = (
+            f"Here: {n} of {total} shares (all: tables/composition.csv), the largest of "
+            f"{n_groups - len(groups)} of {n_groups} groups."
+        )
+        left = dict.fromkeys(attribute_words(g.attribute, g.concept) for g in groups)
+        said += f" Not on this page: {'; '.join(left)}." if left else ""
+        note = Pen(pen.axes, pen.x, pen.right - 0.4, pen.y)  # a name may be wider than most words
+        note.write(said, size=7.5, lines=4, color=MUTED)
+        pen.y = note.y
 
 
-def _height(card: Card, group: Group, n_columns: int) -> float:
-    """About how much of the page a group takes, in inches."""
-    rows = len(_largest(group, _stages(group)[0])) + bool(headlines(group, card.behind)) + 1
-    return _ROW * rows + (1.1 if n_columns == 2 else 0.65)
+def _height(pen: Pen, card: Card, group: Group) -> float:
+    """How much of the page a group takes in the pen's column, in inches: it is drawn aside."""
+    aside = Pen(Figure().add_axes((0, 0, 1, 1)), pen.x, pen.right, 0)
+    _draw(aside, card, group)
+    return aside.y
 
 
 def _draw(pen: Pen, card: Card, group: Group) -> int:
@@ -81,18 +96,34 @@ def _draw(pen: Pen, card: Card, group: Group) -> int:
     n = 0
     for level in _largest(group, stages[0]):
         rows = [group.cells[s, level] for s in stages if (s, level) in group.cells]
-        _row(pen, level_words(level), [_mark(row) for row in rows], len(stages))
+        _row(pen, level_of(group.attribute, level), [_mark(row) for row in rows], len(stages))
         n += len(rows)
     if found:
-        first = next(iter(found.values()))
-        of = text.join([text.count(h.share.n) for h in found.values()])
-        either = f"{level_words(first.level)} or {level_words(first.against)}"
-        said = f"{level_words(first.level)}, of the {of} read as {either}"
-        _row(pen, said, [_headline(s, h) for s, h in found.items()], len(stages))
+        _headlines(pen, group, found, len(stages))
     for x, said in zip(_scale(pen), ("0 %", "100 %"), strict=True):
         pen.axes.text(x, pen.y - 0.03, said, fontsize=7, va="top", ha="center", color=MUTED)
     pen.y += 0.17
     return n
+
+
+def _headlines(pen: Pen, group: Group, found: dict[str, Headline], n_stages: int) -> None:
+    """First the range that errors allow, then the share as read, and what that leaves out."""
+    first = next(iter(found.values()))
+    level = level_words(first.level)
+    of = text.join([text.count(h.share.n) for h in found.values()])
+    shares = [left_out_share(group, s, h) for s, h in found.items()]
+    out = text.join(["not known" if x is None else percent_words(x) for x in shares])
+    pen.write(
+        f"Of the {of} read as {level} or {level_words(first.against)} (neither: {out})",
+        size=7.5,
+        lines=3,
+        color=WARN if any(x is None or x > MANY for x in shares) else MUTED,
+    )
+    if any(h.errors is not None for h in found.values()):
+        ranges = [_range(stage, h) for stage, h in found.items()]
+        _row(pen, f"{level}: errors allow", ranges, n_stages)
+    read = [_headline(stage, h) for stage, h in found.items()]
+    _row(pen, f"{level}: labels alone", read, n_stages)
 
 
 def _scale(pen: Pen) -> tuple[float, float]:
@@ -118,8 +149,7 @@ def _largest(group: Group, stage: str) -> list[str]:
 
 def _heading(pen: Pen, card: Card, group: Group, stages: tuple[str, ...]) -> None:
     """What was read, and below it of how many pictures and by whom."""
-    name = text.attribute_name(group.attribute)
-    pen.write(f"{group.concept}: {name}" if group.concept else name, bold=True)
+    pen.write(attribute_words(group.attribute, group.concept), lines=2, bold=True)
     rows = {stage: row for (stage, _), row in group.cells.items() if stage in stages}
     sizes = []
     for stage, row in rows.items():
@@ -143,17 +173,23 @@ def _mark(row: CompositionRow) -> _Mark:
 
 
 def _headline(stage: str, h: Headline) -> _Mark:
-    ends = (h.errors.low, h.errors.high) if h.errors else (None, None)
-    band = None if ends[0] is None or ends[1] is None else (ends[0], ends[1])
     said = share_words(h.share)
-    return _Mark(h.share.value, h.share.low, h.share.high, said, is_generated(stage), band)
+    return _Mark(h.share.value, h.share.low, h.share.high, said, is_generated(stage))
+
+
+def _range(stage: str, h: Headline) -> _Mark:
+    """What errors allow, as a band without a middle."""
+    if h.errors is None or h.errors.low is None or h.errors.high is None:
+        return _Mark(None, None, None, "not measured", is_generated(stage))
+    band = h.errors.low, h.errors.high
+    return _Mark(None, None, None, range_words(h.errors), is_generated(stage), band)
 
 
 def _row(pen: Pen, said: str, marks: list[_Mark], n_stages: int) -> None:
     """A line with its marks; those of two stages stand a little apart."""
     start, end = _scale(pen)
     label = Pen(pen.axes, pen.x, start - 0.1, pen.y)
-    label.write(said, size=8, lines=3, color=MUTED)
+    label.write(said, size=8, lines=4, color=MUTED)
     middle = pen.y + 0.07
     pen.axes.plot([start, end], [middle, middle], color=LINE, linewidth=0.8, zorder=1)
 

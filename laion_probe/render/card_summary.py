@@ -14,26 +14,29 @@ from itertools import zip_longest
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Polygon, Rectangle
 
 from laion_probe.datasheet_result import DatasheetResult, Lineage
-from laion_probe.questions.card import Card
+from laion_probe.questions.card import ASKED, Card
 from laion_probe.render import text
 from laion_probe.render.card_errors import PERCEIVED
 from laion_probe.render.card_pen import INK, MEASURED, MUTED, WARN, Pen
 from laion_probe.render.card_shares import draw_shares
-from laion_probe.render.card_words import kept_share, kept_words, languages_words
+from laion_probe.render.card_words import kept_share, kept_words, languages_words, published_words
 from laion_probe.render.figures import STYLE
 
 __all__ = ["summary_page"]
 
 _BOTH, _PERSON, _OPEN = "#5b7ea6", "#b9c9dc", "#ffffff"
+_PART = "part"  # half a square
 _NOT_STATED = "not stated"
+#: What is said to be missing on top of the page, and not again below.
+_ABOVE = frozenset(words for key, words in ASKED.items() if key != "citation")
 
 # Inches of A4: margins, where the right-hand column begins, heights of a recipe and of what else
 # comes below the shares.
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _HALF = 8.27, 11.69, 0.6, 7.67, 4.35
-_RECIPE, _BELOW = 0.4, 2.5
+_RECIPE, _BELOW = 0.4, 3.1
 _RECIPES_SHOWN = 4
 
 
@@ -106,7 +109,7 @@ def _facts(pen: Pen, card: Card) -> None:
         ("Made by", ", ".join(maker.name for maker in card.creators) or _NOT_STATED),
         ("Languages", languages_words(card) or _NOT_STATED),
         ("Version", about.version.strip() or _NOT_STATED),
-        ("Published", about.date_published.strip() or _NOT_STATED),
+        ("Published", published_words(card) or _NOT_STATED),
         ("Homepage", card.url or _NOT_STATED),
         ("Runs behind it", _runs(sheet)),
     )
@@ -127,7 +130,13 @@ def _runs(sheet: DatasheetResult) -> str:
 def _answered(pen: Pen, sheet: DatasheetResult) -> None:
     """A square for each question, by who answered it."""
     pen.head("Questions of its datasheet")
-    faces = {"measured": MEASURED, "both": _BOTH, "person": _PERSON, "unanswered": _OPEN}
+    faces = {
+        "measured": MEASURED,
+        "part": _PART,
+        "both": _BOTH,
+        "person": _PERSON,
+        "unanswered": _OPEN,
+    }
     most = max((len(section.answers) for section in sheet.sections), default=1)
     step = min(0.125, (pen.right - pen.x - 1.65) / max(1, most))
     for section in sheet.sections:
@@ -135,33 +144,42 @@ def _answered(pen: Pen, sheet: DatasheetResult) -> None:
         pen.axes.text(pen.x, pen.y, name, fontsize=8.5, va="top", color=MUTED)
         for place, answer in enumerate(section.answers):
             x = pen.x + 1.05 + place * step
-            _square(pen.axes, x, pen.y + 0.02, step - 0.015, faces[answer.status])
+            status = "part" if answer.in_part else answer.status
+            _square(pen.axes, x, pen.y + 0.02, step - 0.015, faces[status])
+        whole = section.n_answered - section.n_in_part
         pen.axes.text(
             pen.right,
             pen.y,
-            f"{section.n_answered} of {len(section.answers)}",
+            f"{whole} of {len(section.answers)}",
             fontsize=8.5,
             va="top",
             ha="right",
-            color=INK if section.n_answered else WARN,
+            color=INK if whole else WARN,
         )
         pen.y += 0.2
     pen.y += 0.05
     words = {
         "measured": "by data",
+        "part": "in part",
         "both": "by both",
         "person": "by a person",
         "unanswered": "open",
     }
-    for place, (status, said) in enumerate(words.items()):
-        x = pen.x + 0.86 * place
-        _square(pen.axes, x, pen.y + 0.015, 0.11, faces[status])
-        pen.axes.text(x + 0.16, pen.y, said, fontsize=7.5, va="top", color=MUTED)
+    x = pen.x
+    for state, said in words.items():
+        _square(pen.axes, x, pen.y + 0.015, 0.11, faces[state])
+        pen.axes.text(x + 0.15, pen.y, said, fontsize=7.5, va="top", color=MUTED)
+        x += 0.25 + 0.056 * len(said)
     pen.y += 0.2
 
 
 def _square(axes: Axes, x: float, y: float, side: float, face: str) -> None:
-    axes.add_patch(Rectangle((x, y), side, side, facecolor=face, edgecolor=MUTED, linewidth=0.6))
+    """A square of one colour; of ``_PART``, half of one."""
+    whole = _OPEN if face == _PART else face
+    if face == _PART:
+        half = [(x, y), (x, y + side), (x + side, y + side)]
+        axes.add_patch(Polygon(half, facecolor=MEASURED, linewidth=0, zorder=2))
+    axes.add_patch(Rectangle((x, y), side, side, facecolor=whole, edgecolor=MUTED, linewidth=0.6))
 
 
 def _filters(pen: Pen, card: Card) -> None:
@@ -204,15 +222,16 @@ def _recipe(pen: Pen, card: Card, recipe: Lineage) -> None:
 
 
 def _limits(pen: Pen, card: Card) -> None:
-    """What nobody stated, and of each run in turn what it cannot say, as much as the page takes."""
+    """What else nobody stated, and of each run in turn what it cannot say, as the page takes it."""
     said = _in_turn(card.datasheet)
-    if not (said or card.missing):
+    missing = [words for words in card.missing if words not in _ABOVE]
+    if not (said or missing):
         return
     pen.head("What this does not say")
-    if card.missing:
-        pen.write(f"Nobody has stated {text.join(list(card.missing))}.", lines=2, color=WARN)
+    if missing:
+        pen.write(f"Nobody has stated {text.join(missing)}.", lines=2, color=WARN)
     for n, words in enumerate(said):
-        if pen.y > _HEIGHT - 1.35:
+        if pen.y > _HEIGHT - 1.25:
             more = f"{len(said) - n} more of these are in the datasheet."
             pen.write(more, size=7.5, color=MUTED)
             break
@@ -223,13 +242,12 @@ def _limits(pen: Pen, card: Card) -> None:
 
 
 def _in_turn(sheet: DatasheetResult) -> list[str]:
-    """What the runs cannot say, the first of each before the second of any."""
+    """What the runs cannot say, each with its run: the first of each before the second of any."""
     runs = {run.id for run in sheet.evidence}
     by_run: dict[str, list[str]] = {}
     for words in sheet.cannot_say:
-        run, _, rest = words.partition(": ")
-        whose, what = (run, rest) if run in runs else ("", words)
-        by_run.setdefault(whose, []).append(what)
+        run = words.partition(": ")[0]
+        by_run.setdefault(run if run in runs else "", []).append(words)
     turns = zip_longest(*by_run.values(), fillvalue="")
     return list(dict.fromkeys(words for turn in turns for words in turn if words))
 
@@ -239,12 +257,13 @@ def _foot(axes: Axes, card: Card) -> None:
     levels = sorted({100 * row.interval_level for row in sheet.compositions})
     lines = (
         f"Lines: {text.join([f'{x:g} %' for x in levels])} intervals of sampling, where there are "
-        f"any; pale bands: what errors of the labels, as measured, allow. {PERCEIVED} "
+        "any; pale bands, “errors allow”: what errors of the labels, as measured, allow. "
+        f"{PERCEIVED} "
     )
-    pen = Pen(axes, _LEFT, _RIGHT, _HEIGHT - 0.86)
+    pen = Pen(axes, _LEFT, _RIGHT, _HEIGHT - 0.76)
     pen.write(
         (lines if levels else "") + f"Drawn by laion-probe {sheet.version} from datasheet.json.",
-        size=7.5,
+        size=7,
         lines=4,
         color=MUTED,
     )

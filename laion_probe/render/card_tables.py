@@ -120,6 +120,7 @@ _RUNS = (
     Column("sha256", "Text", "checksum of that file"),
     Column("n_rows", "Integer", "rows or pictures that the run read; missing where not known"),
     Column("full", "Boolean", "whether it read everything, or a sample"),
+    Column("n_pictures", "Integer", "rows whose picture the run read; missing where not told"),
 )
 
 

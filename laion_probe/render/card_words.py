@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from laion_probe.datasheet_result import CompositionRow, Lineage
 from laion_probe.questions.card import Card
 from laion_probe.questions.card_evidence import is_sampled
+from laion_probe.questions.datasheet_numbers import Source
 from laion_probe.render import text
 from laion_probe.results import Estimate
 
@@ -20,12 +21,14 @@ __all__ = [
     "kept_words",
     "languages_words",
     "level_words",
+    "percent_words",
+    "published_words",
+    "range_words",
     "share_words",
     "stage_title",
     "stage_words",
 ]
 
-_DIGITS = 6
 _NEAR = ("neighbourhood", "matched")
 _STAGES = {
     "all": "all pictures",
@@ -116,20 +119,39 @@ def share_words(row: CompositionRow | Estimate) -> str:
     share = row.value if isinstance(row, Estimate) else row.share
     if share is None:
         return "not defined"
-    digits, percent = 1, 100 * share
-    while digits < _DIGITS and share not in (0, 1) and round(percent, digits) in (0, 100):
-        digits += 1
-    said = f"{text.number(percent, digits)} %"
-    if share not in (0, 1) and round(percent, digits) in (0, 100):
-        least = 10**-_DIGITS
-        said = f"below {least:f} %" if percent < 1 else f"above {100 - least:f} %"
+    said = percent_words(share)
     if row.low == row.high:
         return said
-    low, high = (
-        "not bounded" if end is None else text.number(100 * end, digits)
-        for end in (row.low, row.high)
-    )
+    low, high = ("not bounded" if end is None else _percent(end) for end in (row.low, row.high))
     return f"{said} [{low}, {high}]"
+
+
+def range_words(bounds: Estimate) -> str:
+    """The ends of a range in percent, as those of an interval; it claims no middle.
+
+    >>> range_words(Estimate(value=None, low=0.0401, high=0.37, n=9, units=9, method="bounds"))
+    '4.0 to 37.0 %'
+    """
+    if bounds.low is None or bounds.high is None:
+        return "not defined"
+    return f"{_percent(bounds.low)} to {_percent(bounds.high)} %"
+
+
+def percent_words(share: float) -> str:
+    """A share in percent as a datasheet has it; what few digits would make none or all is told.
+
+    >>> percent_words(0.0063), percent_words(1e-12)
+    ('0.63 %', 'below 0.00001 %')
+    """
+    said = f"{_percent(share)} %"
+    if share in (0, 1) or said not in ("0 %", "100 %"):
+        return said
+    return "below 0.00001 %" if share < 0.5 else "above 99.9999 %"
+
+
+def _percent(share: float) -> str:
+    """The number alone, in the decimals that datasheets have."""
+    return Source("", share).percent().shown.removesuffix(f"{text.NBSP}%")
 
 
 def languages_words(card: Card) -> str:
@@ -139,6 +161,12 @@ def languages_words(card: Card) -> str:
     beside = [*mapped, *(f"{code} has no ISO 639 code" for code in found.unknown)]
     words = ", ".join(card.datasheet.about.languages)
     return words + (f" ({'; '.join(beside)})" if beside else "")
+
+
+def published_words(card: Card) -> str:
+    """The date of publication as stated, and that it is none where no machine can read it."""
+    said = text.clean(card.datasheet.about.date_published).strip()
+    return card.published or (f"{said} (as stated; no date)" if said else "")
 
 
 def kept_share(card: Card, recipe: Lineage) -> float | None:
@@ -155,13 +183,14 @@ def kept_words(card: Card, recipe: Lineage) -> str:
     """What a recipe kept, or why that has no number; of a sample, with its interval."""
     sample, share = card.datasheet.sample_of(recipe), kept_share(card, recipe)
     if sample is not None and share is not None:
-        ends = [x for x in (sample.low, sample.high) if x is not None]
-        interval = f" [{', '.join(text.number(100 * end, 1) for end in ends)}]" if ends else ""
         of = "" if sample.n_rows is None else f" of {text.count(sample.n_rows)}"
-        said = (
-            f"keeps {text.number(100 * share, 1)} %{interval} of all rows, as a random sample of "
-        )
-        said += f"{text.count(sample.n_read)}{of} rows tells"
+        rows = f"a random sample of {text.count(sample.n_read)}{of} rows"
+        said = f"keeps {text.number(100 * share, 1)} %"
+        if sample.low is None or sample.high is None:
+            said += f" of {rows}; what that is of all rows has no interval"
+        else:
+            ends = ", ".join(text.number(100 * end, 1) for end in (sample.low, sample.high))
+            said += f" [{ends}] of all rows, as {rows} tells"
         return said + (" (steps that need every row are left out)" if sample.left_out else "")
     if is_sampled(card.datasheet, recipe):
         return "replayed on a sample, which does not say what it would keep of all rows"

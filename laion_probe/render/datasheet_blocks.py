@@ -12,14 +12,27 @@ from laion_probe.datasheet_result import (
     Lineage,
     LineageSample,
 )
+from laion_probe.groups import UNKNOWN
+from laion_probe.questions.datasheet_numbers import Source
+from laion_probe.questions.datasheet_tables import RATERS, counted_rows, level_title
 from laion_probe.render import text
 from laion_probe.render.card_words import level_words, stage_words
 from laion_probe.render.geometry import axis_end
 from laion_probe.results import Estimate
 
-__all__ = ["Block", "attribute_words", "blocks", "left_words", "level_of", "share_of"]
+__all__ = [
+    "Block",
+    "attribute_words",
+    "blocks",
+    "brackets_words",
+    "left_words",
+    "level_of",
+    "share_of",
+    "shown_share",
+    "size_words",
+    "stage_of",
+]
 
-_RATED = "corrected by raters"
 _KNOWN = "of those known"
 #: By stage, where what a share is of does not follow from what the stage is called.
 _OF = {
@@ -29,10 +42,17 @@ _OF = {
     "tried, re-weighted": "all addresses that were tried, as estimated from the pictures that came",
     "not blocked": "the generated pictures that are not blocked",
 }
-
-
+#: What a group of rows is read from, where that is no caption.
+_READ_FROM = {
+    "domain": "addresses",
+    "language-tag": "tags",
+    "nsfw": "tags",
+    "region": "addresses",
+    "tld": "addresses",
+}
 #: What groups of captions and addresses are called, as far as their names do not say it.
 _GROUPS = {
+    "language-tag": "the rows' own language tag",
     "gender-words": "words for women and men",
     "identity-ethnicity": "ethnicity or nationality that captions name",
     "identity-gender": "gender identity that captions name",
@@ -44,8 +64,6 @@ _GROUPS = {
     "script": "script of the caption",
     "tld": "top-level domain of the address",
 }
-
-_LEVELS = {("script", "none"): "no letters", ("language", "und"): "no language told (und)"}
 
 
 @dataclass(frozen=True)
@@ -92,7 +110,47 @@ def level_of(attribute: str, level: str) -> str:
     >>> level_of("script", "none"), level_of("gender", "non_binary")
     ('no letters', 'non binary')
     """
-    return _LEVELS.get((attribute.partition(":")[0], level)) or level_words(level)
+    return level_words(level_title(attribute, level))
+
+
+def shown_share(share: Estimate, *, full: bool = False) -> str:
+    """A share in percent as the sentences of a datasheet have it, with its interval.
+
+    Of ``full``, a count of everything, nothing is said of an interval.
+
+    >>> few = Estimate(value=0.006, low=None, high=None, n=12, units=1, method="counted")
+    >>> shown_share(few).replace(text.NBSP, " ")
+    '0.60 % (no interval)'
+    """
+    if share.value is None:
+        return "not defined"
+    shown = Source("", share.model_dump()).share().shown
+    return shown if full or share.low is not None else f"{shown} (no interval)"
+
+
+def stage_of(row: CompositionRow) -> str:
+    """What the stage of a row is called: levels of addresses and tags are read from no caption."""
+    if row.stage == "captions":
+        return _READ_FROM.get(row.attribute.partition(":")[0], stage_words(row.stage))
+    return stage_words(row.stage)
+
+
+def brackets_words(result: DatasheetResult) -> str:
+    """What brackets hold, and what is without them."""
+    levels = [f"{100 * level:.4g}" for level in result.interval_levels]
+    of = f"{text.join(levels)}{text.NBSP}% " if levels else ""
+    return (
+        f"Brackets hold {of}intervals; a share without them is a count of everything that was read."
+    )
+
+
+def size_words(evidence: Evidence) -> str:
+    """Rows or pictures that a run read; '' where that does not apply."""
+    if evidence.n_rows is None:
+        return ""
+    pictures = evidence.n_pictures
+    of = "" if pictures is None else f", with {text.count(pictures)} rows' pictures"
+    return f"{text.count(evidence.n_rows)}{of}"
 
 
 def share_of(stage: str, labels: str) -> str:
@@ -103,7 +161,7 @@ def share_of(stage: str, labels: str) -> str:
     """
     if stage.endswith(_KNOWN):
         return "the pictures of which the attribute is known"
-    if labels == _RATED:
+    if labels == RATERS:
         return "all pictures of the stage, as estimated from those that were rated"
     return _OF.get(stage, "all pictures of the stage, unknown included")
 
@@ -140,10 +198,16 @@ def _block(rows: Sequence[CompositionRow], evidence: Evidence) -> Block:
         evidence=evidence.id,
         file=evidence.file,
         labels=tuple(dict.fromkeys(r.labels for r in rows)),
-        of=tuple(_of(rows)),
+        of=(*_of(rows), *_unknown(rows)),
         end=axis_end([r.high if r.high is not None else r.share for r in rows]),
-        rows=tuple((r, _estimate(r), _share(r, evidence.full)) for r in rows),
+        rows=tuple((r, r.estimate, shown_share(r.estimate, full=evidence.full)) for r in rows),
     )
+
+
+def _unknown(rows: Sequence[CompositionRow]) -> Iterator[str]:
+    """What *unknown* is where a classifier read pictures."""
+    if any(row.level == UNKNOWN and "classifier" in row.labels for row in rows):
+        yield "“Unknown”: none of the levels was read, as where no person is to be seen."
 
 
 def _of(rows: Sequence[CompositionRow]) -> Iterator[str]:
@@ -153,8 +217,8 @@ def _of(rows: Sequence[CompositionRow]) -> Iterator[str]:
         stages.setdefault((row.stage, row.labels), []).append(row)
     found: dict[tuple[str, str], list[str]] = {}
     for (stage, labels), levels in stages.items():
-        whose = "Shares corrected by raters" if labels == _RATED else "Shares"
-        n = _n(levels)
+        whose = "Shares corrected by raters" if labels == RATERS else "Shares"
+        n = counted_rows(levels)
         counted = "" if n is None else text.count(n)
         named = f"{stage_words(stage)} {counted}" if counted and len(stages) > 1 else counted
         counts = found.setdefault((whose, share_of(stage, labels)), [])
@@ -162,37 +226,3 @@ def _of(rows: Sequence[CompositionRow]) -> Iterator[str]:
     for (whose, of), counts in found.items():
         counted = f" ({', '.join(counts)})" if counts else ""
         yield f"{whose} are of {of}{counted}."
-
-
-def _n(levels: Sequence[CompositionRow]) -> int | None:
-    """How many rows or pictures shares are of; None unless the levels' counts make them up."""
-    n = sum(row.count or 0 for row in levels)
-    whole = all(
-        row.count is not None
-        and row.share is not None
-        and abs(row.share * n - row.count) < 1e-6 * max(1, n)
-        for row in levels
-    )
-    return n if whole and n else None
-
-
-def _share(row: CompositionRow, full: bool) -> str:
-    """A share in words; of a count of everything nothing is said of an interval."""
-    if row.share is None:
-        return "not defined"
-    shown = text.show(_estimate(row), "share")
-    exact = row.low == row.high and (full or row.low is not None)
-    return shown.value if exact else f"{shown.value} {shown.interval}".strip()
-
-
-def _estimate(row: CompositionRow) -> Estimate:
-    """A row as the estimate that it was copied from, for the macros of reports."""
-    return Estimate(
-        value=row.share,
-        low=row.low,
-        high=row.high,
-        level=row.interval_level,
-        n=row.count or 0,
-        units=0,
-        method=row.labels,
-    )

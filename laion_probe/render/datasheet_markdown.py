@@ -1,6 +1,6 @@
 """``datasheet.md``: a datasheet in Markdown that GitHub and Hugging Face show alike.
 
-What comes from data is escaped; what a person wrote stands as it is, since it is Markdown too.
+What comes from data is escaped; what a person wrote is Markdown too, made safe for the outline.
 """
 
 from __future__ import annotations
@@ -16,8 +16,15 @@ from laion_probe.datasheet_result import (
     Statement,
 )
 from laion_probe.render.card_markdown import code, md
-from laion_probe.render.card_words import stage_words
-from laion_probe.render.datasheet_blocks import blocks, left_words, level_of
+from laion_probe.render.datasheet_answers import answer_markdown
+from laion_probe.render.datasheet_blocks import (
+    blocks,
+    brackets_words,
+    left_words,
+    level_of,
+    size_words,
+    stage_of,
+)
 from laion_probe.render.text import count
 
 __all__ = ["datasheet_markdown"]
@@ -39,19 +46,20 @@ def _lines(r: DatasheetResult) -> Iterator[str]:
         yield f"> **About the data.** {md(r.data_note)}"
         yield ""
     if about.description:
-        yield about.description
+        yield answer_markdown(about.description)
         yield ""
     n = sum(len(s.answers) for s in r.sections)
     answered = sum(s.n_answered for s in r.sections)
+    part = sum(s.n_in_part for s in r.sections)
     yield (
         f"The questions are those of Gebru et al. (2021), “Datasheets for Datasets”: {answered} of "
-        f"{n} are answered. What was measured names the file and the place of its numbers (a JSON "
-        "pointer); what a person says is marked so. Brackets hold intervals; a share without them "
-        "is a count of everything that was read."
+        f"{n} are answered{f', {part} of them in part, by data alone' if part else ''}. What was "
+        "measured names the file and the place of its numbers (a JSON pointer); what a person says "
+        f"is marked so. {brackets_words(r)}"
     )
     yield ""
-    yield "| Section | Questions | Measured | By a person alone | Unanswered |"
-    yield "| --- | ---: | ---: | ---: | ---: |"
+    yield "| Section | Questions | By data | In part, by data | By a person alone | Unanswered |"
+    yield "| --- | ---: | ---: | ---: | ---: | ---: |"
     for i, s in enumerate(r.sections, 1):
         yield _completeness(i, s)
     yield ""
@@ -62,7 +70,7 @@ def _lines(r: DatasheetResult) -> Iterator[str]:
         for j, answer in enumerate(section.answers, 1):
             if answer.status != "unanswered":
                 yield from _answer(f"{i}.{j}", answer, files)
-        yield from _open(i, section)
+        yield from _open(i, section, files)
     yield from _compositions(r, files)
     yield from _lineage(r)
     if r.cannot_say:
@@ -74,10 +82,9 @@ def _lines(r: DatasheetResult) -> Iterator[str]:
 
 
 def _completeness(i: int, s: Section) -> str:
-    measured = sum(a.status in ("measured", "both") for a in s.answers)
-    person = sum(a.status == "person" for a in s.answers)
-    n = len(s.answers)
-    return f"| {i} {s.title} | {n} | {measured} | {person} | {n - measured - person} |"
+    n, whole = len(s.answers), s.n_measured - s.n_in_part
+    counts = (n, whole, s.n_in_part, s.n_person, n - s.n_answered)
+    return f"| {i} {s.title} | {' | '.join(map(str, counts))} |"
 
 
 def _answer(place: str, answer: Answer, files: dict[str, str]) -> Iterator[str]:
@@ -86,19 +93,20 @@ def _answer(place: str, answer: Answer, files: dict[str, str]) -> Iterator[str]:
     if answer.person:
         yield "**A person says:**"
         yield ""
-        yield answer.person
+        yield answer_markdown(answer.person)
         yield ""
-    if answer.measured and answer.person:
+    if answer.in_part:
+        yield "**In part, by data:**"
+        yield ""
+    elif answer.measured and answer.person:
         yield "**Measured:**"
         yield ""
-    last = ""
     for k, statement in enumerate(answer.measured):
         following = answer.measured[k + 1].caution if k + 1 < len(answer.measured) else ""
         yield f"- {_statement(statement, files)}"
         if statement.caution and statement.caution != following:
             yield f"  *{md(statement.caution).rstrip('.')}.*"
-        last = statement.caution
-    if answer.measured or last:
+    if answer.measured:
         yield ""
     if any(len(m.numbers) > _POINTERS_SHOWN for m in answer.measured):
         yield "<details><summary>Where all of these numbers stand</summary>"
@@ -139,15 +147,20 @@ def _kept_blanks(part: str) -> str:
     return before + inside + after
 
 
-def _open(i: int, section: Section) -> Iterator[str]:
-    unanswered = [(j, a) for j, a in enumerate(section.answers, 1) if a.status == "unanswered"]
-    if not unanswered:
+def _open(i: int, section: Section, files: dict[str, str]) -> Iterator[str]:
+    """The questions that a person is asked, those that data answer in part among them."""
+    asked = [(j, a) for j, a in enumerate(section.answers, 1) if a.is_open]
+    if not asked:
         return
-    yield f"**Unanswered in {section.title.lower()}** (`answers.toml`):"
+    yield f"**Open to a person in {section.title.lower()}** (`answers.toml`):"
     yield ""
-    for j, a in unanswered:
+    for j, a in asked:
         hint = f" *({a.hint})*" if a.hint else ""
-        yield f"- {i}.{j} {a.question}{hint} `{a.id}`"
+        part = " Answered in part, by data." if a.in_part else " Unanswered."
+        yield f"- {i}.{j} {a.question}{hint} `{a.id}`.{part}"
+        for statement in a.beside:
+            caution = f" *{md(statement.caution).rstrip('.')}.*" if statement.caution else ""
+            yield f"  - A hint from data: {_statement(statement, files)}{caution}"
     yield ""
 
 
@@ -176,7 +189,7 @@ def _compositions(r: DatasheetResult, files: dict[str, str]) -> Iterator[str]:
 
 
 def _row(row: CompositionRow, share: str, *, several: bool) -> tuple[str, str, str, str]:
-    stage = stage_words(row.stage) + (f", {row.labels}" if several else "")
+    stage = stage_of(row) + (f", {row.labels}" if several else "")
     count_ = "estimated" if row.count is None else count(row.count)
     return md(level_of(row.attribute, row.level)), md(stage), share, count_
 
@@ -242,10 +255,12 @@ def _provenance(r: DatasheetResult) -> Iterator[str]:
     yield "| Evidence | What it is | Rows or pictures | sha256 |"
     yield "| --- | --- | ---: | --- |"
     for e in r.evidence:
-        n = "" if e.n_rows is None else count(e.n_rows)
         part = "" if e.full else " (a sample)"
-        yield f"| [{e.id}]({e.file}) | {md(e.title)}{part} | {n} | `{e.sha256}` |"
+        yield f"| [{e.id}]({e.file}) | {md(e.title)}{part} | {size_words(e)} | `{e.sha256}` |"
     yield ""
     yield f"Made by laion-probe {r.version}: {code(r.command)}. A person’s answers stay in"
     yield "`answers.toml`; making the datasheet again keeps them."
+    if r.earlier_commands:
+        listed = ", ".join(map(code, r.earlier_commands))
+        yield f"Datasheets whose evidence was taken over were made by {listed}."
     yield ""

@@ -14,8 +14,14 @@ from markupsafe import Markup, escape
 
 from laion_probe.datasheet_result import DatasheetResult, Section, Statement
 from laion_probe.questions.datasheet_files import write_file
-from laion_probe.render.card_words import stage_words
-from laion_probe.render.datasheet_blocks import blocks, left_words, level_of
+from laion_probe.render.datasheet_blocks import (
+    blocks,
+    brackets_words,
+    left_words,
+    level_of,
+    size_words,
+    stage_of,
+)
 from laion_probe.render.datasheet_markdown import datasheet_markdown
 from laion_probe.render.html import environment, page
 from laion_probe.render.text import clean
@@ -31,8 +37,6 @@ class ShownSection:
 
     section: Section
     number: int
-    n_measured: int
-    n_person: int  # only by a person
     bars: tuple[tuple[str, str, str], ...]  # class, x and width
 
 
@@ -55,7 +59,8 @@ def datasheet_html(result: DatasheetResult) -> str:
         said=lambda statement: _said(statement, files),
         left=lambda one: left_words(one, result.sample_of(one)),
         sample_of=result.sample_of,
-        stage_words=stage_words,
+        stage_of=stage_of,
+        size_words=size_words,
         level_of=level_of,
     )
     values = {
@@ -63,6 +68,7 @@ def datasheet_html(result: DatasheetResult) -> str:
         "name": result.about.title or result.about.name or "An image-text data set",
         "sections": [_shown(i, s) for i, s in enumerate(result.sections, 1)],
         "blocks": blocks(result),
+        "brackets": brackets_words(result),
         "files": files,
     }
     return page(env, "datasheet.html.j2", values)
@@ -90,15 +96,15 @@ def _part(part: str, statement: Statement, files: dict[str, str]) -> Markup:
 
 
 def _shown(number: int, section: Section) -> ShownSection:
-    status = [a.status for a in section.answers]
-    measured = sum(s in ("measured", "both") for s in status)
-    person = status.count("person")
-    n = len(status)
-    widths = (("measured", 0, measured), ("person", measured, person))
+    whole, part = section.n_measured - section.n_in_part, section.n_in_part
+    n = len(section.answers)
+    widths = (
+        ("measured", 0, whole),
+        ("part", whole, part),
+        ("person", whole + part, section.n_person),
+    )
     return ShownSection(
         section=section,
         number=number,
-        n_measured=measured,
-        n_person=person,
         bars=tuple((c, f"{100 * x / n:.2f}%", f"{100 * w / n:.2f}%") for c, x, w in widths if w),
     )

@@ -194,7 +194,10 @@ def _lines(r: DftResult) -> Iterator[str]:
     yield ""
     yield "## What to do"
     yield ""
-    yield "In this folder; MODEL is what is to be fine-tuned."
+    yield (
+        "In this folder, the one that `plan.md` lies in; MODEL is what is to be fine-tuned. What "
+        "the plan was made from need not lie here."
+    )
     yield ""
     yield "1. Draw the evaluation before training:"
     yield from _block(r.evaluation.commands[:1])
@@ -223,7 +226,10 @@ def _lines(r: DftResult) -> Iterator[str]:
             yield ""
             yield from (f"- {md(line)}" for line in lines)
             yield ""
-    yield f"Repeat it: {code(r.provenance.command)}"
+    yield (
+        f"Repeat it, from where your lists and runs lie: "
+        f"{code(r.provenance.command + ' --out FOLDER')}"
+    )
 
 
 def _gaps(r: DftResult) -> Iterator[str]:

@@ -36,6 +36,9 @@ __all__ = [
 #: The columns of `_counts`.
 _COUNTS = " n_higher n_lower n_no_change n_cannot_tell n_failed"
 
+#: The columns of `Nearby`.
+_NEARBY = " n_near n_run n_both share_of_run jaccard n_like other_pictures"
+
 
 @dataclass(frozen=True)
 class ShownClaim:
@@ -55,10 +58,10 @@ class ShownClaim:
 
 @dataclass(frozen=True)
 class View:
-    """What the template loops over, each beside its place in the result."""
+    """What the template loops over, each beside its place in the result; choices by axis."""
 
     claims: list[ShownClaim]
-    choices: list[tuple[str, list[Choice]]]
+    choices: list[tuple[str, list[tuple[str, Choice]]]]
     methods: list[Method]
 
 
@@ -84,9 +87,10 @@ def robustness_report_html(result: RobustnessResult) -> str:
 
 
 def _view(r: RobustnessResult) -> View:
+    placed = [(pointer("choices", i), c) for i, c in enumerate(r.choices)]
     return View(
         claims=[_shown(i, curve, r) for i, curve in enumerate(r.claims)],
-        choices=[(axis, [c for c in r.choices if c.axis == axis]) for axis in AXES],
+        choices=[(axis, [pair for pair in placed if pair[1].axis == axis]) for axis in AXES],
         methods=methods_of(e for _, e in walk(r)),
     )
 
@@ -94,7 +98,8 @@ def _view(r: RobustnessResult) -> View:
 def _shown(i: int, curve: ClaimCurve, r: RobustnessResult) -> ShownClaim:
     placed = [(pointer("claims", i, "by_choice", j), b) for j, b in enumerate(curve.by_choice)]
     by_axis = [(axis, [pair for pair in placed if pair[1].axis == axis]) for axis in AXES]
-    reasons = Counter(o.reason for o in curve.outcomes if o.verdict == "failed")
+    counted = (o for o in curve.outcomes if r.specifications[o.specification].listed)
+    reasons = Counter(o.reason for o in counted if o.verdict == "failed")
     return ShownClaim(
         at=pointer("claims", i),
         curve=curve,
@@ -114,7 +119,7 @@ def write_robustness_tables(result: RobustnessResult, folder: Path) -> None:
 def robustness_tables(r: RobustnessResult) -> Tables:
     """The tables of `robustness`: name to columns and rows."""
     return {
-        "choices": ("axis name about", [c.model_dump() for c in r.choices]),
+        "choices": ("axis name about" + _NEARBY, [_about(c) for c in r.choices]),
         "specifications": (
             "specification " + " ".join(AXES) + " is_run listed n_pictures",
             [_specification(i, s) for i, s in enumerate(r.specifications)],
@@ -144,6 +149,13 @@ def robustness_tables(r: RobustnessResult) -> Tables:
             [i.model_dump() for i in r.provenance.inputs],
         ),
     }
+
+
+def _about(c: Choice) -> Row:
+    row: Row = {"axis": c.axis, "name": c.name, "about": c.about}
+    if c.nearby is not None:
+        row |= {"n_near": c.nearby.n} | c.nearby.model_dump(exclude={"n"})
+    return row
 
 
 def _specification(i: int, s: Specification) -> Row:

@@ -226,8 +226,8 @@ def _on_ray(
                     raise ShardError(f"a Ray worker died of a task: {error}") from error
                 yield waiting.pop(handle), result
     finally:
-        for handle in waiting:
-            ray.cancel(handle, force=True)
+        # What is under way runs out, a few tasks a slot: a cancel that meets a task as it ends
+        # makes Ray 2.60 abort this process ("Tried to complete task that was not pending").
         if begun:
             ray.shutdown()
 

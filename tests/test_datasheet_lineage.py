@@ -17,7 +17,7 @@ from laion_probe.config import DatasheetConfig
 from laion_probe.errors import ConfigError
 from laion_probe.questions.datasheet import datasheet
 from laion_probe.questions.datasheet_numbers import Source, _shown_share
-from laion_probe.questions.datasheet_tables import _steps
+from laion_probe.questions.datasheet_tables import _steps, level_title
 from laion_probe.render.datasheet_markdown import datasheet_markdown
 from laion_probe.render.datasheet_report import datasheet_html
 from laion_probe.results import Estimate, StepEffect
@@ -170,6 +170,15 @@ def test_women_and_men_are_always_told_of_and_kept_is_no_double_negative(tmp_pat
     (cyrillic,) = (w for w in told if "“Cyrillic”" in w)
     assert "would keep 0 % of the 100 rows" in cyrillic
     assert "points fewer than" in cyrillic
+    flagged = [
+        level_title(g["name"], x["level"])
+        for g in raw["recipes"][0]["groups"]
+        for x in g["levels"]
+        if x["flagged"] and x["difference"] is not None
+    ]
+    assert "no word for a person" in flagged
+    missing = [title for title in flagged if not any(f"“{title}”" in w for w in words)]
+    assert missing == [], "each level that is flagged is told of, also one that names nobody"
 
 
 @pytest.mark.parametrize(

@@ -193,7 +193,8 @@ def _after(x: Answer, y: Answer) -> str:
 def _finding(d: DatasheetDiff) -> Iterator[str]:
     for c in d.counts:
         if c.before is not None and c.after is not None and c.before != c.after:
-            more = f" ({100 * (c.after / c.before - 1):+.1f} %)" if c.before else ""
+            relative = c.before and c.what != "questions answered"
+            more = f" ({100 * (c.after / c.before - 1):+.1f} %)" if relative else ""
             yield f"{c.what}: {c.before:,} before, {c.after:,} after{more.replace('-', '−')}"
     for what, names in (("only before", d.only_before), ("only after", d.only_after)):
         if names:

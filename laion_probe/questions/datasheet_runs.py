@@ -102,11 +102,15 @@ def _whom(s: Source, i: int, r: FiltersResult) -> Iterator[Said]:
         for j, x in enumerate(group.levels):
             if group.name == "gender-words" and x.level in _ALWAYS:
                 always.append((g, j))
-            elif x.flagged and x.level not in _RESTS and x.difference is not None:
+            elif x.flagged and x.difference is not None:
                 compared[g, j] = x.difference.value or 0.0
     always.sort(key=lambda place: _ALWAYS.index(groups[place[0]].levels[place[1]].level))
-    # who is removed comes before what captions look like
-    form = {p for p in compared if groups[p[0]].name in _ABOUT_FORM}
+    # who is removed comes before what captions look like, and before levels that name nobody
+    form = {
+        (g, j)
+        for g, j in compared
+        if groups[g].name in _ABOUT_FORM or groups[g].levels[j].level in _RESTS
+    }
     order = sorted(compared, key=lambda p: (p in form, -abs(compared[p]), p))
     more = [p for p in order if compared[p] > 0]
     less = [p for p in order if compared[p] < 0]

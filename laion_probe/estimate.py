@@ -28,6 +28,7 @@ __all__ = [
     "count_share",
     "difference_independent",
     "difference_nested",
+    "excludes_zero",
     "is_full_count",
     "negate",
     "not_defined",
@@ -284,6 +285,17 @@ def ratio_independent(first: Estimate, second: Estimate) -> Estimate:
     up = math.hypot(math.log(u2 / p2), math.log(p1 / l1) if l1 > 0 else math.inf)
     high = None if math.isinf(up) else value * math.exp(up)
     return _combined(value, (value * math.exp(-down), high), first, second, method)
+
+
+def excludes_zero(estimate: Estimate) -> bool:
+    """Whether the whole interval lies on one side of zero; one without both ends does not.
+
+    >>> excludes_zero(Estimate(value=0.2, low=0.1, high=0.3, n=9, units=9, method="made up"))
+    True
+    """
+    if estimate.low is None or estimate.high is None:
+        return False
+    return estimate.low > 0 or estimate.high < 0
 
 
 def is_full_count(estimate: Estimate) -> bool:

@@ -84,7 +84,8 @@ REWRITE_BITS = (1, 2, 4, 8)
 class FilterPlan:
     """What is computed for each unit.
 
-    ``sets`` as in `laion_probe.unit_scan.Plan`; ``ids`` asks for the rows' ids, to write them.
+    ``sets`` as in `laion_probe.unit_scan.Plan`; ``ids`` asks for the rows' ids, to write
+    them; ``rows`` that verdicts of each row are kept, to write the rows.
     ``audited`` is the share of captions that ``detectors`` are compared on; ``examples`` are drawn
     of each kind. ``observed`` has, by recipe, the bits of the steps that take part in what is kept
     (default: all that decide): not those that the input had passed before.
@@ -94,6 +95,7 @@ class FilterPlan:
     groups: tuple[str, ...] = ()
     sets: Literal["keep", "skip"] = "skip"
     ids: bool = False
+    rows: bool = False
     detectors: tuple[str, ...] = ()
     audited: float = 0.0
     examples: int = 0
@@ -112,7 +114,8 @@ class FilterPlan:
         recipes = [r.model_dump(mode="json") for r in self.recipes]
         sets = self.sets if self.has_sets else ""
         groups = [self.groups, *(group_key(name) for name in self.all_groups)]
-        rest = [groups, sets, self.ids, self.detectors, self.audited, self.examples, self.seed]
+        kept = (self.ids, self.rows)
+        rest = [groups, sets, kept, self.detectors, self.audited, self.examples, self.seed]
         masks = [self.mask(r) for r in range(len(recipes))]
         return fingerprint([__version__, versions(), "filters", recipes, masks, *rest])
 
@@ -124,7 +127,7 @@ class FilterPlan:
     @property
     def keeps_rows(self) -> bool:
         """Whether something must be kept of every row until all units are there."""
-        return self.ids or (self.has_sets and self.sets == "keep")
+        return self.ids or self.rows or (self.has_sets and self.sets == "keep")
 
     @property
     def all_groups(self) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from laion_probe.attributes import UNKNOWN
 from laion_probe.compare_result import Compared, ConceptComparison, SourceCell, Summary
+from laion_probe.estimate import excludes_zero
 from laion_probe.questions.counts_file import DATA, MATCHED, CountsTable
 from laion_probe.questions.many import AboutPictures
 from laion_probe.results import Claim, Estimate, Finding
@@ -68,7 +69,7 @@ def _told(
 
     def change(field: str, e: Estimate, sure: str, whether: str) -> Claim:
         """What an interval supports or, where that contains zero, that it does not."""
-        if _sure(e):
+        if excludes_zero(e):
             return claim(field, sure.format(_size(e)))
         return claim(field, f"{whether}, {_CANNOT_TELL}: {_points(e)}", supported=False)
 
@@ -117,13 +118,13 @@ def _told(
         f"they have moved {{}} {where_to} {side}",
         f"whether they have moved towards {side} or away from it",
     )
-    raw = claim("raw", f"(raw: {_points(s.raw)});", supported=_sure(s.raw))
+    raw = claim("raw", f"(raw: {_points(s.raw)});", supported=excludes_zero(s.raw))
     pictures = asked.pictures
     beside = []
     doubted = (
         pictures is not None and pictures.measured and (s.n_explained or _explains(s, pictures))
     )
-    if doubted and (_sure(s.corrected) or _sure(s.signed)):
+    if doubted and (excludes_zero(s.corrected) or excludes_zero(s.signed)):
         beside.append(
             "The classifier’s measured errors, which these two intervals leave out, could make "
             "such changes alone."
@@ -143,7 +144,7 @@ def _told(
     yield (
         [
             claim("n_differing", f"{counted} {data}, {differ}:"),
-            claim("difference", words, where=where, supported=_sure(found.difference)),
+            claim("difference", words, where=where, supported=excludes_zero(found.difference)),
         ],
         list(_explained(s, concepts, asked.pictures)),
     )
@@ -183,7 +184,7 @@ def _what(i: int, asked: Asked) -> Iterator[str]:
 
 def _doubts(s: Summary, concepts: Sequence[ConceptComparison], asked: Asked) -> Iterator[str]:
     """What could turn a mean difference that the number of pictures supports."""
-    if not _sure(s.difference):
+    if not excludes_zero(s.difference):
         return
     if asked.pictures is not None and asked.pictures.measured and _explains(s, asked.pictures):
         yield "The classifier’s measured errors alone could make this difference."
@@ -315,11 +316,6 @@ def cannot_say(
             "Directional bias amplification from attributes to tasks (A to T) is not given: it "
             "needs predicted tasks, and a generator is given its task."
         )
-
-
-def _sure(e: Estimate) -> bool:
-    """Whether the interval excludes zero."""
-    return e.low is not None and e.high is not None and (e.low > 0 or e.high < 0)
 
 
 def _count(n: int, what: str) -> str:

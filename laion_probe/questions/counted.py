@@ -68,8 +68,7 @@ class Counted:
     def __init__(self, n_units_population: int, level: float, *, sampled: bool) -> None:
         self.sampled = sampled
         self.design = Design(n_units_population if sampled else 1, level)
-        self.lost = 0.0
-        self._lost: list[int] = []
+        self._lost: list[float] = []
         self._units: list[dict[str, _Sums]] = [] if sampled else [{}]
 
     def add(self, counts: UnitCounts) -> None:
@@ -87,8 +86,12 @@ class Counted:
 
     def lose(self, n_rows: float) -> None:
         """One more unit that could not be read, of about so many rows."""
-        self.lost += n_rows
-        self._lost.append(max(1, round(n_rows)))
+        self._lost.append(n_rows)
+
+    @property
+    def lost(self) -> float:
+        """Rows of all units that could not be read."""
+        return sum(self._lost)
 
     def share(self, hits: Ints, n: Ints) -> Estimate:
         """The share of ``hits`` among ``n`` rows, (u,) each; lost rows enter as bounds.
@@ -106,7 +109,7 @@ class Counted:
         return found.model_copy(update=ends | {"method": f"{_READ}, bounds for those that failed"})
 
     def _with_lost(self, found: Estimate, hits: Ints, n: Ints) -> Estimate:
-        lost = np.array(self._lost, dtype=np.int64)
+        lost = np.array([max(1, round(n)) for n in self._lost], dtype=np.int64)
         rows = np.concatenate([n, lost])
         three = [found] + [
             share_of_units(np.concatenate([hits, of_lost]), rows, self.design)

@@ -28,6 +28,7 @@ __all__ = [
 ]
 
 _WORD = "diff"
+_ANSWERED = "questions answered"
 _ALWAYS = (
     "Why a share changed: two datasheets say that it did.",
     "Whether there is none at all: a level at 0 % was looked for by the same lists and "
@@ -174,7 +175,7 @@ def _counts(
     domains = [d.domains.n_distinct if d and d.domains and is_complete(d) else None for d in data]
     yield ChangedCount(what="registered domains", before=domains[0], after=domains[1])
     answered = [sum(s.n_answered for s in x.sections) for x in (a, b)]
-    yield ChangedCount(what="questions answered", before=answered[0], after=answered[1])
+    yield ChangedCount(what=_ANSWERED, before=answered[0], after=answered[1])
 
 
 def _answers(a: DatasheetResult, b: DatasheetResult) -> Iterator[ChangedAnswer]:
@@ -193,7 +194,7 @@ def _after(x: Answer, y: Answer) -> str:
 def _finding(d: DatasheetDiff) -> Iterator[str]:
     for c in d.counts:
         if c.before is not None and c.after is not None and c.before != c.after:
-            relative = c.before and c.what != "questions answered"
+            relative = c.before and c.what != _ANSWERED
             more = f" ({100 * (c.after / c.before - 1):+.1f} %)" if relative else ""
             yield f"{c.what}: {c.before:,} before, {c.after:,} after{more.replace('-', '−')}"
     for what, names in (("only before", d.only_before), ("only after", d.only_after)):

@@ -106,15 +106,15 @@ def _whom(s: Source, i: int, r: FiltersResult) -> Iterator[Said]:
                 compared[g, j] = x.difference.value or 0.0
     always.sort(key=lambda place: _ALWAYS.index(groups[place[0]].levels[place[1]].level))
     # who is removed comes before what captions look like, and before levels that name nobody
-    form = {
+    last = {
         (g, j)
         for g, j in compared
         if groups[g].name in _ABOUT_FORM or groups[g].levels[j].level in _RESTS
     }
-    order = sorted(compared, key=lambda p: (p in form, -abs(compared[p]), p))
+    order = sorted(compared, key=lambda p: (p in last, -abs(compared[p]), p))
     more = [p for p in order if compared[p] > 0]
     less = [p for p in order if compared[p] < 0]
-    told = {p for side in (more, less) for p in side[:_FLAGGED_SHOWN] if p not in form}
+    told = {p for side in (more, less) for p in side[:_FLAGGED_SHOWN] if p not in last}
     for g, j in (*always, *(p for p in (*more, *less) if p in told)):
         yield "preprocessing-done", _kept_of(s, (i, g, j), r)
     rest = [(how, [p for p in of if p not in told]) for how, of in (("more", more), ("less", less))]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from laion_probe.attributes import UNKNOWN
 from laion_probe.config import DriftConfig
 from laion_probe.drift_result import AttributeDrift, ColourDrift, Control, UnitRule
+from laion_probe.estimate import excludes_zero
 from laion_probe.questions.drift_reading import Asked, Sides
 from laion_probe.questions.pairs_file import PairsFile
 from laion_probe.results import Claim, Estimate, Finding
@@ -76,7 +77,7 @@ def _colour(colour: ColourDrift, control: Control | None) -> tuple[list[Claim], 
     of = f"{colour.n_measured} of {_pairs(colour.n_pairs)} in which it could be measured"
     change = f"{_way(e)} by {_size(e)} L* on average {_abs(e)} (typology angle "
     change += f"{_ita(colour.ita.mean)}{_other_centres(colour)})"
-    directed = _supported(e)
+    directed = excludes_zero(e)
     supported = directed and not _many(n_left_out, colour.n_pairs)
     if supported:
         text = f"after the edit the skin region is {change}, over {of}"
@@ -104,7 +105,7 @@ def _other_centres(colour: ColourDrift) -> str:
         "median L*": colour.lightness.median,
         "median typology angle": colour.ita.median,
     }
-    unsure = [name for name, e in others.items() if e.low is not None and not _supported(e)]
+    unsure = [name for name, e in others.items() if e.low is not None and not excludes_zero(e)]
     if not unsure:
         return ""
     intervals = "interval of the " if len(unsure) == 1 else "intervals of the "
@@ -127,8 +128,8 @@ def _attribute(i: int, a: AttributeDrift, units: UnitRule) -> tuple[list[Claim],
     )
     points = f"{_difference(d.difference)}{_p(a, units)}"
     n_left_out = a.n_pairs - a.n_known
-    directed = _supported(d.difference) and a.p is not None and a.p <= 1 - d.difference.level
-    supported = directed and (_supported(a.bounds) or not _many(n_left_out, a.n_pairs))
+    directed = excludes_zero(d.difference) and a.p is not None and a.p <= 1 - d.difference.level
+    supported = directed and (excludes_zero(a.bounds) or not _many(n_left_out, a.n_pairs))
     if supported:
         text = f"{share}, a change of {points}"
     else:
@@ -138,7 +139,7 @@ def _attribute(i: int, a: AttributeDrift, units: UnitRule) -> tuple[list[Claim],
         if directed:
             text += (
                 "; whatever they are, the sign stays"
-                if _supported(a.bounds)
+                if excludes_zero(a.bounds)
                 else f"; the {_pairs(n_left_out)} left out as unknown could turn it round"
             )
     return [_claim(f"level:{a.attribute}", text, supported, at)], f"{text}."
@@ -175,7 +176,7 @@ def _control(
         )
     elif colour is not None and (e := control.lightness) is not None:
         n = colour.n_pairs + control.n_pairs
-        supported = _supported(e) and not _many(n - e.n, n)
+        supported = excludes_zero(e) and not _many(n - e.n, n)
         if supported:
             text = f"the skin region is {_way(e)} by {_size(e)} L* {_abs(e)}"
         else:
@@ -189,7 +190,7 @@ def _control(
     for a in attributes:
         e = control.differences[a.attribute]
         n = a.n_pairs + control.n_pairs
-        supported = _supported(e) and not _many(n - e.n, n)
+        supported = excludes_zero(e) and not _many(n - e.n, n)
         share = f"the share read as {_words(a.headline)}"
         edit = a.main.difference.value
         if e.value is None or edit is None:
@@ -303,11 +304,6 @@ def cannot_say(
         )
     out.append("What the edit would do to other people than those it was tried on.")
     return tuple(out)
-
-
-def _supported(e: Estimate) -> bool:
-    """Whether the interval excludes zero."""
-    return e.low is not None and e.high is not None and (e.low > 0 or e.high < 0)
 
 
 def _claim(name: str, text: str, supported: bool, where: str) -> Claim:

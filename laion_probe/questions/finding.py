@@ -7,7 +7,7 @@ from collections.abc import Callable
 from laion_probe.attributes import Attribute
 from laion_probe.attributes.reading import READERS
 from laion_probe.config import ProbeConfig
-from laion_probe.estimate import is_full_count
+from laion_probe.estimate import excludes_zero, is_full_count
 from laion_probe.estimators.default import PPI
 from laion_probe.questions.chain import Chain
 from laion_probe.questions.concept import Pool
@@ -150,14 +150,14 @@ def _generator_claim(a: Attribute, chain: Chain, outputs: Outputs | None) -> Cla
 def _decided(shift: Shift) -> tuple[bool, str]:
     """Whether a change may be claimed, and the name of the estimate that decides it."""
     if shift.corrected is not None and shift.corrected.value is not None:
-        return _supported(shift.corrected), "corrected"
-    read, known = _supported(shift.difference), shift.with_known_errors
+        return excludes_zero(shift.corrected), "corrected"
+    read, known = excludes_zero(shift.difference), shift.with_known_errors
     # of a full count the reading is sure of itself, even at zero: errors may still move it
     if known is None or not (read or is_full_count(shift.difference)):
         return read, "difference"
     # A range on the other side of zero than what was read contradicts it: no side can be claimed.
     same_side = ((known.low or 0) > 0) == ((shift.difference.low or 0) > 0)
-    return read and _supported(known) and same_side, "with_known_errors"
+    return read and excludes_zero(known) and same_side, "with_known_errors"
 
 
 def _unchanged(shift: Shift, by: str) -> bool:
@@ -209,11 +209,6 @@ def _find(chain: Chain, a: Attribute, first: str, second: str) -> tuple[int, Shi
         if (shift.attribute, shift.from_stage, shift.to_stage) == (a.name, first, second):
             return index, shift
     raise KeyError((a.name, first, second))
-
-
-def _supported(e: Estimate) -> bool:
-    """Whether the interval excludes zero."""
-    return e.low is not None and e.high is not None and (e.low > 0 or e.high < 0)
 
 
 def _percent(e: Estimate) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from laion_probe.config import NonresponseConfig
+from laion_probe.estimate import excludes_zero
 from laion_probe.groups import UNKNOWN
 from laion_probe.nonresponse_result import Composed, LossBy, LossLevel, NonresponseResult
 from laion_probe.results import Claim, Estimate
@@ -85,11 +86,7 @@ def _furthest(by: LossBy) -> LossLevel | None:
     sure = [
         level
         for level in by.levels
-        if level.difference.low is not None
-        and level.difference.high is not None
-        and (level.difference.low > 0 or level.difference.high < 0)
-        and not level.few
-        and level.level != UNKNOWN
+        if excludes_zero(level.difference) and not level.few and level.level != UNKNOWN
     ]
     if not sure:
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from laion_probe.estimate import excludes_zero
 from laion_probe.outliers_result import (
     BroughtAlong,
     Explanation,
@@ -236,10 +237,7 @@ def _brought(r: OutliersResult) -> list[str]:
 
 
 def _moved(b: BroughtAlong) -> bool:
-    d = b.difference
-    if d is None or d.low is None or d.high is None:
-        return False
-    return d.low > 0 or d.high < 0
+    return b.difference is not None and excludes_zero(b.difference)
 
 
 def _change(b: BroughtAlong) -> str:

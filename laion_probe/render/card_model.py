@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from html import escape
 from urllib.parse import quote
 
+from laion_probe.estimate import excludes_zero
 from laion_probe.questions.card import Card
 from laion_probe.questions.card_evidence import Headline
 from laion_probe.render import text
@@ -180,9 +181,9 @@ def verdict_words(found: Estimate, errors: Estimate | None) -> str:
 
 def _side(e: Estimate) -> str | None:
     """The side of zero on which the whole interval lies."""
-    if e.low is None or e.high is None:
+    if not excludes_zero(e):
         return None
-    return "higher" if e.low > 0 else "lower" if e.high < 0 else None
+    return "higher" if (e.low or 0) > 0 else "lower"
 
 
 def _level_table(card: Card, group: Group, stages: tuple[str, ...]) -> str:
